@@ -1,0 +1,1 @@
+"""AVCE-PL: contrastive valence/arousal learning as a PyTorch Lightning experiment suite."""

@@ -1,0 +1,1 @@
+"""Callbacks: progress, interruption, history and predictions of a run."""

@@ -1,0 +1,87 @@
+"""Checkpoints from which an interrupted run goes on exactly where it was."""
+
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+
+from avce_pl.errors import AvceError, Interrupted
+
+
+class Interruption(pl.Callback):
+    """Writes ``last.ckpt`` every few minutes, after every epoch, and when the run is asked to stop.
+
+    Ctrl-C (SIGINT) and a cluster's preemption (SIGTERM) are obeyed between two batches, so that the checkpoint never
+    holds a half-made update; a second Ctrl-C stops at once.
+    """
+
+    def __init__(self, path: Path, minutes: float) -> None:
+        """Prepares the callback.
+
+        Args:
+            path: where the checkpoint is written.
+            minutes: time between two checkpoints inside an epoch.
+        """
+        self.path = path
+        self.seconds = 60 * minutes
+        self._requested: signal.Signals | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+        self._saved_at = 0.0
+
+    def _request(self, number: int, _frame: FrameType | None) -> None:
+        if self._requested is not None:
+            raise KeyboardInterrupt
+        self._requested = signal.Signals(number)
+
+    def install(self) -> None:
+        """Takes over SIGINT and SIGTERM; called before the trainer starts, which then leaves them alone."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._request)
+
+    def uninstall(self) -> None:
+        """Gives the signals back to whoever had them."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock."""
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves when it is time or when a signal has come; the latter ends the run."""
+        if self._requested is not None or time.monotonic() - self._saved_at > self.seconds:
+            self._save(trainer)
+        if self._requested is not None:
+            raise Interrupted(
+                f"Interrupted after batch {trainer.global_step} (epoch {trainer.current_epoch + 1} of "
+                f"{trainer.max_epochs}). Nothing is lost: the same command goes on from here.",
+                exit_code=128 + self._requested,
+            )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Saves the finished epoch."""
+        self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        before = self.path.stat().st_mtime_ns if self.path.exists() else None
+        try:
+            trainer.save_checkpoint(self.path)
+        except OSError as error:
+            raise AvceError(
+                f"The checkpoint {self.path} could not be written: {error.strerror or error}. Free some space or "
+                "give another output_root, then run the same command again; the last checkpoint is intact."
+            ) from error
+        if trainer.is_global_zero and (
+            not self.path.exists() or self.path.stat().st_mtime_ns == before
+        ):  # Lightning 2.6.6 swallows a PermissionError here
+            raise AvceError(
+                f"The checkpoint {self.path} could not be written. Check the permissions of its folder, then run "
+                "the same command again."
+            )
+        self._saved_at = time.monotonic()

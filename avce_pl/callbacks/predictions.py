@@ -1,0 +1,99 @@
+"""What the best model says about every test face."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from avce_pl.dataset.augmentation import IMAGENET_MEAN, IMAGENET_STD
+
+FACES = 40
+
+
+class PredictionWriter(pl.Callback):
+    """Collects the test split's predictions, and some faces to look at.
+
+    Afterwards `table` has one row per test image: the index's columns, ``predicted_valence`` and
+    ``predicted_arousal``; `faces` has some of these rows, spread over the plane, with a ``png`` each.
+    """
+
+    def __init__(self, index: pd.DataFrame, split: str) -> None:
+        """Prepares the callback.
+
+        Args:
+            index: the data set's index; the ``row`` of a batch counts its rows.
+            split: the split that is tested on.
+        """
+        self.index = index
+        self.split = split
+        self._rows: list[Tensor] = []
+        self._predictions: list[Tensor] = []
+        self._faces: dict[int, bytes] = {}
+        self._wanted: set[int] = set()
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Chooses the faces to keep."""
+        test = np.flatnonzero((self.index["split"] == self.split).to_numpy())
+        labels = self.index[["valence", "arousal"]].to_numpy()[test]
+        self._wanted = {int(row) for row in test[spread(labels, FACES)]}
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keeps one batch's predictions."""
+        self._rows.append(batch["row"].cpu())
+        self._predictions.append(outputs.cpu())
+        for position, row in enumerate(batch["row"].tolist()):
+            if row in self._wanted:
+                self._faces[row] = _png(batch["image"][position])
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The predictions in the order of the index."""
+        rows = torch.cat(self._rows).numpy()
+        prediction = torch.cat(self._predictions).numpy()
+        table = self.index.iloc[rows].drop(columns="split")
+        table.insert(0, "row", rows)
+        table["predicted_valence"], table["predicted_arousal"] = prediction[:, 0], prediction[:, 1]
+        return table.sort_values("row", ignore_index=True)
+
+    @property
+    def faces(self) -> pd.DataFrame:
+        """The chosen rows of `table` with the image that the network saw, as PNG."""
+        table = self.table
+        table = table[table["row"].isin(self._faces)].reset_index(drop=True)
+        return table.assign(png=[self._faces[row] for row in table["row"]])
+
+    def write(self, folder: Path) -> None:
+        """Writes ``predictions.parquet`` and ``test_faces.parquet``."""
+        self.table.to_parquet(folder / "predictions.parquet", index=False)
+        self.faces.to_parquet(folder / "test_faces.parquet", index=False)
+
+
+def spread(points: np.ndarray, count: int) -> np.ndarray:
+    """Chooses points far from each other: (N, 2) -> at most `count` positions, the first the one nearest to 0."""
+    if len(points) == 0:
+        return np.empty(0, dtype=np.int64)
+    chosen = [int(np.argmin(np.sum(points**2, axis=1)))]
+    distance = np.full(len(points), np.inf)
+    while len(chosen) < min(count, len(points)):
+        distance = np.minimum(distance, np.sum((points - points[chosen[-1]]) ** 2, axis=1))
+        chosen.append(int(np.argmax(distance)))
+    return np.array(chosen)
+
+
+def _png(image: Tensor) -> bytes:
+    mean, std = (torch.tensor(v, device=image.device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    pixels = ((image * std + mean) * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    return bytes(cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1])

@@ -1,0 +1,74 @@
+"""The command ``avce``: faces without a licence, and a look at the machine."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from avce_pl.errors import AvceError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Tools around AVCE-PL; training is `python run.py`.")
+data = typer.Typer(no_args_is_help=True, help="Data sets: make procedural ones.")
+app.add_typer(data, name="data")
+
+
+@data.command()
+def synthesize(
+    contact_sheet: Annotated[
+        Path | None, typer.Option(help="Write one picture of many faces here (PNG or JPEG).")
+    ] = None,
+    layout: Annotated[Literal["csv"] | None, typer.Option(help="Write a data set in this layout.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    train: Annotated[int, typer.Option(min=1, help="Training images of the data set.")] = 400,
+    val: Annotated[int, typer.Option(min=1, help="Validation images of the data set.")] = 100,
+    size: Annotated[int, typer.Option(min=32, max=1024, help="Side of an image in pixels.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Other seed, other people.")] = 0,
+) -> None:
+    """Writes procedural faces: a contact sheet to look at, or a data set in a real layout."""
+    if contact_sheet is None and layout is None:
+        raise AvceError("Say what to write: --contact-sheet faces.png, or --layout csv --out FOLDER.")
+    if contact_sheet is not None:
+        from PIL import Image
+
+        from avce_pl.synthesis import contact_sheet as draw_sheet
+
+        if contact_sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            raise AvceError(f"--contact-sheet {contact_sheet}: give a name that ends in .png or .jpg.")
+        _writable(contact_sheet.parent)
+        Image.fromarray(draw_sheet(size=size, seed=seed)).save(contact_sheet)
+        typer.echo(f"wrote {contact_sheet}")
+    if layout is not None:
+        from avce_pl.synthesis.writers import write_csv
+
+        if out is None:
+            raise AvceError(f"--layout {layout} needs a folder to write to: --out FOLDER.")
+        if out.exists() and any(out.iterdir()):
+            raise AvceError(f"--out {out} is not empty. Give a new folder.")
+        _writable(out)
+        write_csv(out, train=train, val=val, size=size, seed=seed)
+        typer.echo(f"wrote {out}; train on it with: python run.py dataset={layout} root={out}")
+
+
+@app.command()
+def doctor() -> None:
+    """Says what is installed, which devices there are, and how to put right what is wrong."""
+    from avce_pl.doctor import examine
+
+    raise typer.Exit(examine())
+
+
+def _writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AvceError(f"{folder} cannot be written: {error.strerror}. Choose another folder.") from None
+
+
+def main() -> None:
+    """The entry point: an `AvceError` is printed as a sentence, without a traceback."""
+    try:
+        app()
+    except AvceError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,62 @@
+"""Turns what went wrong on the command line of ``run.py`` into a sentence."""
+
+import re
+import traceback
+from pathlib import Path
+
+import yaml
+
+from avce_pl.errors import AvceError
+
+CONF = Path(__file__).parent.parent / "conf"
+
+
+def explain(error: Exception, arguments: list[str]) -> int:
+    """Prints an error for the user and returns the exit code.
+
+    An `AvceError` and a mistake in an override are printed as sentences; anything else keeps its traceback.
+    """
+    import sys
+
+    if isinstance(error, AvceError):
+        print(f"\nError: {error}", file=sys.stderr)
+        return error.exit_code
+    if "torchvision::nms" in str(error):
+        print(
+            "\nError: torch and torchvision do not belong together (torchvision's operators cannot be loaded). "
+            "Install the pair of one index again with `make setup`, and see `avce doctor`.",
+            file=sys.stderr,
+        )
+        return 1
+    if type(error).__module__.startswith(("hydra", "omegaconf")):
+        sentences = [s for s in (_check_override(argument) for argument in arguments) if s]
+        text = " ".join(sentences) or " ".join(f"{error} {error.__cause__ or ''}".split())
+        print(f"\nError: {text}", file=sys.stderr)
+        return 1
+    traceback.print_exception(error)
+    return 1
+
+
+def _check_override(argument: str) -> str | None:
+    """A sentence about an override whose key or option does not exist, ``None`` where it does."""
+    from avce_pl.settings import nearest
+
+    match = re.fullmatch(r"[+~]{0,2}([\w./@]+)(?:=(.*))?", argument)
+    if match is None:
+        return None
+    key, value = match[1], match[2]
+    folders = [path for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"]
+    groups = {path.name: {option.stem for option in path.glob("*.yaml")} for path in folders}
+    if key in groups:
+        wrong = [option for option in (value or "").split(",") if option and option not in groups[key]]
+        return f"{key}={wrong[0]}: there is no such option{nearest(wrong[0], groups[key])}" if wrong else None
+    if key.startswith("hydra"):
+        return None
+    known = set(groups) | {k for k in _keys(CONF / "config.yaml") if k not in ("defaults", "hydra")}
+    for group in groups:
+        known |= {f"{group}.{k}" for option in (CONF / group).glob("*.yaml") for k in _keys(option)}
+    return None if key in known else f"{key} is not a setting{nearest(key, known)}"
+
+
+def _keys(file: Path) -> set[str]:
+    return set(yaml.safe_load(file.read_text()) or {})

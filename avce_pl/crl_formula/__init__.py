@@ -1,0 +1,1 @@
+"""Formulas of the contrastive representation loss (CRL); one file per option."""

@@ -1,0 +1,82 @@
+"""Things that are made once and kept: a folder that is there is complete."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from avce_pl.errors import AvceError
+
+
+def digest(*parts: Any) -> str:
+    """Hash of JSON-able settings, for the name of a cache entry."""
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=10).hexdigest()
+
+
+def cached(folder: Path, build: Callable[[Path], None]) -> Path:
+    """The folder, built if it is not there yet.
+
+    ``build`` fills a folder of another name that is renamed when it is complete, so a killed process leaves
+    nothing that could be taken for the real thing. Of several processes one builds and the others wait for
+    it; the lock is the operating system's and ends with its owner.
+
+    Raises:
+        AvceError: nothing can be written there.
+    """
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.is_dir():
+                partial = folder.with_name(f"{folder.name}.partial")
+                if partial.exists():
+                    shutil.rmtree(partial)
+                partial.mkdir()
+                build(partial)
+                partial.rename(folder)
+    except OSError as error:
+        raise AvceError(
+            f"The cache {folder} could not be written ({error.strerror or error}). Make room or the folder "
+            "writable, or choose another place with dataset.cache_dir=FOLDER."
+        ) from error
+    return folder
+
+
+def write_images(path: Path, images: Iterable[NDArray[np.uint8]], count: int, side: int) -> None:
+    """Writes (side, side, 3) uint8 images one after the other into a (count, side, side, 3) .npy file.
+
+    Plain writes, not a writable memory map: on a full disk a write is an error, a touched map a dead process.
+    """
+    shape = (count, side, side, 3)
+    needed = int(np.prod(shape))
+    if (free := shutil.disk_usage(path.parent).free) < needed:
+        raise OSError(f"{needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for image in images:
+            file.write(np.ascontiguousarray(image).data)
+
+
+class ImageArray:
+    """(n, side, side, 3) uint8 images in one .npy file, mapped into memory and shared by workers."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._array: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, row: int) -> NDArray[np.uint8]:
+        image: NDArray[np.uint8] = self._array[row]
+        return image
+
+    def __reduce__(self) -> tuple[type["ImageArray"], tuple[Path]]:
+        return ImageArray, (self.path,)  # pickling the map itself would send all images to every worker

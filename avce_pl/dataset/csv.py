@@ -1,0 +1,169 @@
+"""Your own faces, as CSV lists: the layout of the AVCE, CAF and FER-Zoo releases."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from avce_pl.dataset.datamodule import Jitter, Natural, Positive, Seed
+from avce_pl.dataset.files import FileDataModule
+from avce_pl.dataset.index import OUTSIDE_ROOT, FaceIndex
+from avce_pl.errors import AvceError
+
+_LISTS = {
+    "train": ("training_list.csv", "training.csv"),
+    "val": ("validation_list.csv", "validation.csv"),
+    "test": ("test_list.csv", "test.csv"),
+}
+_COLUMNS = {
+    "path": ("subdirectory_filepath", "filepath", "path", "image", "image_path", "file_path", "filename", "file"),
+    "valence": ("valence",),
+    "arousal": ("arousal",),
+}
+
+
+class CsvDataModule(FileDataModule):
+    """Images listed in ``training_list.csv`` and ``validation_list.csv`` (or ``training.csv``, ``validation.csv``).
+
+    A list names its columns in the first line, in any order: the image (``subDirectory_filePath``,
+    ``filePath``, ``path`` or ``image``), ``valence`` and ``arousal``; others are ignored. Images lie relative
+    to the root, or to ``train/``, ``val/`` and ``test/`` in it. Without a ``test_list.csv`` or ``test.csv``
+    the validation images serve as test images too, although the best epoch was chosen on them; `describe`
+    says so.
+
+    Args:
+        root: Folder of the lists.
+        scale: Labels are divided by it: 1 for labels in [-1, 1], 10 for [-10, 10].
+        on_bad_image: See `FileDataModule`, as the others.
+    """
+
+    def __init__(
+        self,
+        root: str | None,
+        scale: Annotated[float, Field(gt=0)] = 1.0,
+        on_bad_image: Literal["error", "skip"] = "error",
+        cache_images: bool = False,
+        image_size: Positive = 224,
+        resize_size: Positive | None = None,
+        batch_size: Positive | None = None,
+        num_workers: Natural = 2,
+        colour_jitter: Jitter = 0.0,
+        seed: Seed = 0,
+        cache_dir: str = "~/.cache/avce_pl",
+    ) -> None:
+        super().__init__(
+            root,
+            on_bad_image,
+            cache_images,
+            image_size,
+            resize_size,
+            batch_size,
+            num_workers,
+            colour_jitter,
+            seed,
+            cache_dir,
+        )
+        self.scale = scale
+
+    def annotations(self) -> list[Path]:
+        """The lists that are there, training first."""
+        if not self.root.is_dir():
+            raise AvceError(f"There is no folder {self.root.absolute()}; set root=FOLDER to the folder of the lists.")
+        return list(self._lists().values())
+
+    def settings(self) -> dict[str, Any]:
+        """`scale`."""
+        return {"scale": self.scale}
+
+    def read(self) -> FaceIndex:
+        """Reads the lists, training first."""
+        tables = [self._read_list(split, path) for split, path in self._lists().items()]
+        return FaceIndex.build(pd.concat(tables, ignore_index=True), protocol="csv")
+
+    def _lists(self) -> dict[str, Path]:
+        found = {}
+        for split, names in _LISTS.items():
+            paths = [self.root / name for name in names if (self.root / name).is_file()]
+            if len(paths) > 1:
+                raise AvceError(f"{self.root} holds both {names[0]} and {names[1]}; remove one of them.")
+            if paths:
+                found[split] = paths[0]
+            elif split != "test":
+                there = sorted(path.name for path in self.root.iterdir())
+                raise AvceError(
+                    f"{self.root.absolute()} holds neither {names[0]} nor {names[1]}. It holds {_enumerate(there)}."
+                )
+        return found
+
+    def _read_list(self, split: str, path: Path) -> pd.DataFrame:
+        try:
+            cells = pd.read_csv(
+                path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig"
+            ).fillna("")
+        except pd.errors.EmptyDataError:
+            raise AvceError(f"{path} is empty.") from None
+        except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+            raise AvceError(f"{path} cannot be read as a CSV file: {error}.") from error
+        names = {column: _find(column, list(cells.columns), path) for column in _COLUMNS}
+        table = pd.DataFrame({column: cells[name].str.strip() for column, name in names.items()})
+        lines = np.arange(len(table)) + 2  # the header is line 1
+        blank = (table == "").all(axis=1).to_numpy()
+        table, lines = table[~blank], lines[~blank]
+        if table.empty:
+            raise AvceError(f"{path} lists no images.")
+
+        def refuse(wrong: "pd.Series[bool]", column: str, complaint: str) -> None:
+            if wrong.any():
+                first = int(np.argmax(wrong.to_numpy(bool)))
+                value = table[column].iloc[first]
+                more = f" The same goes for {int(wrong.sum()) - 1} more." if wrong.sum() > 1 else ""
+                raise AvceError(f"{path}, line {lines[first]}: {names[column]} {value!r} {complaint}{more}")
+
+        refuse(table["path"] == "", "path", "names no image.")
+        outside = table["path"].str.contains(OUTSIDE_ROOT, regex=True)
+        refuse(outside, "path", "leads out of the data set's folder; paths must be relative and without '..'.")
+        labels = {}
+        for column in ("valence", "arousal"):
+            number = pd.to_numeric(table[column], errors="coerce")
+            refuse(~np.isfinite(number), column, "is not a number.")
+            wrong = number.abs() > self.scale
+            refuse(wrong, column, f"is outside [-{self.scale:g}, {self.scale:g}]. {_advice(number, self.scale)}")
+            labels[column] = number / self.scale
+        images = self._folder(split, table["path"]) + table["path"]
+        return pd.DataFrame({"path": images, "split": split, **labels})
+
+    def _folder(self, split: str, paths: "pd.Series[str]") -> str:
+        """Prefix under which more of the first hundred images lie: the root itself or the split's folder."""
+        sample = paths.iloc[:100]
+
+        def found(prefix: str) -> int:
+            return sum((self.root / (prefix + path)).is_file() for path in sample)
+
+        return max(("", f"{split}/"), key=found)
+
+
+def _find(column: str, names: list[str], path: Path) -> str:
+    by_key = {name.strip().lower(): name for name in names}
+    for key in _COLUMNS[column]:
+        if key in by_key:
+            return by_key[key]
+    near = difflib.get_close_matches(column, by_key, n=1, cutoff=0.5)
+    hint = f" Did you mean to call {by_key[near[0]]!r} so?" if near else ""
+    wanted = " or ".join(_COLUMNS[column][:4])
+    raise AvceError(f"{path} has no column {wanted}; its first line names {_enumerate(names)}.{hint}")
+
+
+def _advice(labels: "pd.Series[float]", scale: float) -> str:
+    largest = labels.abs().max()
+    if labels[labels.abs() > scale].isin([-2, -5]).all():
+        return "-2 and -5 mark faces without a label in AffectNet and Aff-Wild2; take those lines out."
+    return f"If the labels are on a larger scale, say so: dataset.scale={10 ** np.ceil(np.log10(largest)):g}."
+
+
+def _enumerate(names: list[str]) -> str:
+    if not names:
+        return "nothing"
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -1,0 +1,377 @@
+"""Composes a run from its configuration, trains, tests and records it.
+
+Everything below this module takes plain arguments and can be used without Hydra.
+"""
+
+import fcntl
+import hashlib
+import importlib
+import inspect
+import json
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+
+from avce_pl import tracking
+from avce_pl.backbone.base import Backbone, read_state_dict
+from avce_pl.callbacks.history import History
+from avce_pl.callbacks.interruption import Interruption
+from avce_pl.callbacks.predictions import PredictionWriter
+from avce_pl.callbacks.progress import RunProgress
+from avce_pl.dataset.datamodule import FaceDataModule
+from avce_pl.errors import AvceError, Interrupted
+from avce_pl.method.base import Method
+from avce_pl.report.run_figure import draw_run
+from avce_pl.settings import Settings, check_arguments, read_settings
+
+log = logging.getLogger(__name__)
+
+# keys that say where and how a run happens, not what its result is
+_NOT_THE_RESULT = (
+    "name",
+    "output_root",
+    "root",
+    "force",
+    "logger",
+    "callbacks.checkpoint_minutes",
+    "dataset.root",
+    "dataset.cache_dir",
+    "dataset.num_workers",
+    "dataset.cache_images",
+    "trainer.name",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.log_every_n_steps",
+    "trainer.num_threads",
+)
+
+
+def run_experiment(config: DictConfig) -> float:
+    """Trains, tests and records one run in its folder; what is there already is not done twice.
+
+    Args:
+        config: the composed configuration, see ``conf/config.yaml``.
+
+    Returns:
+        The best value of ``callbacks.monitor`` on the validation split.
+
+    Raises:
+        AvceError: something in the configuration, the data or the folder that the user can put right.
+        Interrupted: the run was asked to stop, and can be resumed by the same command.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise AvceError(f"The configuration cannot be resolved: {error}") from None
+    settings = read_settings(cast(dict[str, Any], plain))
+    folder = settings.folder
+    _quiet_libraries()
+    with _own(folder):
+        (folder / "failed.txt").unlink(missing_ok=True)
+        try:
+            record = _run(settings, folder)
+        except Interrupted:
+            raise
+        except BaseException:
+            (folder / "failed.txt").write_text(traceback.format_exc())
+            raise
+    return float(record["best"][settings.callbacks.monitor])
+
+
+def build(section: Mapping[str, Any], group: str, **given: Any) -> Any:
+    """Builds the object that a group's YAML describes.
+
+    Args:
+        section: ``name``, ``_target_`` (a class of this package) and the class's parameters.
+        group: the group's name, for messages.
+        given: parameters that the program supplies.
+
+    Raises:
+        AvceError: ``_target_`` is not a class of this package, or a parameter is wrong.
+    """
+    target = str(section.get("_target_"))
+    module, _, name = target.rpartition(".")
+    if not module.startswith("avce_pl."):
+        raise AvceError(
+            f"{group}._target_={target} is refused: only classes of avce_pl are built from a configuration."
+        )
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise AvceError(f"{group}._target_={target} cannot be imported: {error}.") from error
+    wanted = inspect.signature(cls).parameters
+    given = {key: value for key, value in given.items() if key in wanted}
+    section = {key: value for key, value in section.items() if key not in ("name", "_target_")}
+    return cls(**check_arguments(cls, section, group, given), **given)
+
+
+def build_datamodule(settings: Settings) -> FaceDataModule:
+    """The data set of a run, at the backbone's own batch size where none is set."""
+    section = dict(settings.dataset)
+    if section.get("batch_size") is None:
+        section["batch_size"] = build(settings.backbone | {"weights": None}, "backbone").batch_size
+    return cast(FaceDataModule, build(section, "dataset", seed=settings.seed))
+
+
+def build_module(settings: Settings, *, weights: bool = True) -> Method:
+    """The method with its networks, formula, mining, similarity and transform: five networks in one module.
+
+    Args:
+        settings: the run.
+        weights: whether to load the backbone's pretrained weights; not needed where a checkpoint follows.
+    """
+    pl.seed_everything(settings.seed, verbose=False)
+    section = settings.backbone if weights else settings.backbone | {"weights": None}
+    backbone = cast(Backbone, build(section, "backbone"))
+    components = {
+        group: build(getattr(settings, group), group)
+        for group in ("crl_formula", "mining", "similarity", "feature_transform", "optimizer", "metrics")
+    }
+    return cast(Method, build(settings.method, "method", backbone=backbone, seed=settings.seed, **components))
+
+
+def build_trainer(settings: Settings, folder: Path, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+    """Lightning's Trainer with the run's callbacks and loggers.
+
+    Raises:
+        AvceError: the device or the precision that was asked for is not to be had.
+    """
+    options = settings.trainer.model_dump(exclude={"name", "num_threads"})
+    if settings.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise AvceError(
+            f"trainer.accelerator={settings.trainer.accelerator}, but torch finds no CUDA device here. Use "
+            "trainer.accelerator=cpu, or run `avce doctor` to see why."
+        )
+    if settings.trainer.precision == "16-mixed":
+        raise AvceError(
+            "trainer.precision=16-mixed is refused: with several optimizers the loss scale changes between their "
+            "steps and the gradients come out wrong. Use trainer.precision=bf16-mixed."
+        )
+    if settings.trainer.num_threads is not None:
+        torch.set_num_threads(settings.trainer.num_threads)
+    return pl.Trainer(
+        **options,
+        default_root_dir=folder,
+        callbacks=callbacks,
+        logger=loggers,
+        enable_progress_bar=False,  # RunProgress shows the whole run
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the data module shares batches itself, without padding
+    )
+
+
+def load_run(folder: Path | str) -> Method:
+    """The best model of a finished run, on the CPU, in evaluation mode.
+
+    Raises:
+        AvceError: the folder holds no finished run.
+    """
+    folder = Path(folder)
+    best = folder / "checkpoints" / "best.ckpt"
+    if not (folder / "config.yaml").is_file() or not best.is_file():
+        raise AvceError(
+            f"{folder} holds no trained run (config.yaml and checkpoints/best.ckpt). Give the folder that "
+            "`python run.py` printed at its end."
+        )
+    settings = read_settings(_plain_yaml(folder / "config.yaml"))
+    module = build_module(settings, weights=False)
+    module.load_state_dict(read_state_dict(best))
+    return module.eval()
+
+
+def _run(settings: Settings, folder: Path) -> dict[str, Any]:
+    started = time.monotonic()
+    datamodule = build_datamodule(settings)
+    datamodule.prepare_data()
+    datamodule.setup("fit")
+    config = settings.model_dump(mode="json")
+    identity = _identity(config) | {"dataset.fingerprint": datamodule.fingerprint}
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+    _refuse_other_run(folder, identity, force=settings.force)
+    finished = folder / "metrics.json"
+    if finished.exists():
+        log.info("already done: %s (force=true runs it again)", folder)
+        return cast(dict[str, Any], json.loads(finished.read_text()))
+    _write(folder / "config.yaml", OmegaConf.to_yaml(config))
+    _write(folder / "identity.json", json.dumps(identity, indent=1, sort_keys=True))
+
+    module = build_module(settings)
+    checkpoints = folder / "checkpoints"
+    last = checkpoints / "last.ckpt"
+    best = ModelCheckpoint(
+        dirpath=checkpoints,
+        filename="best",
+        monitor=settings.callbacks.monitor,
+        mode="max",
+        enable_version_counter=False,
+    )
+    interruption = Interruption(last, settings.callbacks.checkpoint_minutes)
+    predictions = PredictionWriter(datamodule.index, datamodule.test_split)
+    callbacks: list[pl.Callback] = [best, interruption, predictions, RunProgress(settings.callbacks.monitor)]
+    tracker = tracking.wandb_logger(settings, config) if settings.logger.name == "wandb" else None
+    loggers: list[Logger] = [History(folder / "history.csv"), *([tracker] if tracker else [])]
+    record: dict[str, Any] | None = None
+    interruption.install()
+    try:
+        trainer = build_trainer(settings, folder, callbacks, loggers)
+        if last.exists():
+            log.info("going on from %s", last)
+        elif settings.backbone.get("weights") is None:
+            module.initialise(_first_images(datamodule, 256))
+        log.info(
+            "%s on %s: %d px, %d epochs, batches of %d, run folder %s",
+            settings.method["name"],
+            settings.dataset["name"],
+            settings.dataset["image_size"],
+            settings.trainer.max_epochs,
+            datamodule.batch_size,
+            folder,
+        )
+        trainer.fit(module, datamodule=datamodule, ckpt_path=last if last.exists() else None)
+        trainer.test(module, datamodule=datamodule, ckpt_path=best.best_model_path, verbose=False)
+        test = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
+        predictions.write(folder)
+        record = {
+            "digest": digest,
+            "name": settings.name,
+            "seed": settings.seed,
+            **{group: config[group]["name"] for group in ("dataset", "method", "backbone", "crl_formula", "mining")},
+            "monitor": settings.callbacks.monitor,
+            "best": {settings.callbacks.monitor: float(cast(torch.Tensor, best.best_model_score))},
+            "test": test,
+            "data": datamodule.describe(),
+            "parameters": {
+                "inference": sum(p.numel() for p in module.trunk_parameters()),
+                "all": sum(p.numel() for p in module.parameters()),
+            },
+            "run": _circumstances() | {"seconds": round(time.monotonic() - started, 1)},
+        }
+        draw_run(folder, record)
+        _write(finished, json.dumps(record, indent=1))
+    finally:
+        interruption.uninstall()
+        if tracker is not None:
+            tracking.finish(tracker, record, folder)
+    return record
+
+
+def _first_images(datamodule: FaceDataModule, count: int) -> torch.Tensor:
+    """The first training images, normalised: (at most `count`, 3, H, W)."""
+    images: list[torch.Tensor] = []
+    for batch in datamodule.train_dataloader():
+        images.extend(datamodule.on_after_batch_transfer(batch, 0)["image"])
+        if len(images) >= count:
+            break
+    return torch.stack(images[:count])
+
+
+def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as ``group.key`` -> value, without what does not change the result."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if prefix in _NOT_THE_RESULT:
+            return
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else key, inner)
+        else:
+            flat[prefix] = value
+
+    walk("", config)
+    return flat
+
+
+def _refuse_other_run(folder: Path, identity: Mapping[str, Any], *, force: bool) -> None:
+    file = folder / "identity.json"
+    if force:
+        for entry in folder.iterdir():
+            if entry.name != ".lock":
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    if not file.exists():
+        return
+    there = json.loads(file.read_text())
+    keys = [key for key in sorted({*there, *identity}) if there.get(key) != identity.get(key)]
+    if keys:
+        changes = ", ".join(f"{key} (there {there.get(key)}, now {identity.get(key)})" for key in keys)
+        raise AvceError(
+            f"{folder} holds a run with other settings: {changes}. Give this one its own name=..., or "
+            "force=true to throw the old one away."
+        )
+
+
+@contextmanager
+def _own(folder: Path) -> Iterator[None]:
+    """Makes the run's folder and keeps other processes out of it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise AvceError(
+            f"The run folder {folder} cannot be written: {error.strerror}. Give another output_root=..."
+        ) from error
+    with lock:
+        if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AvceError(
+                    f"Another process is working in {folder}. Wait for it, or give this run its own name=..."
+                ) from None
+        yield
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _plain_yaml(path: Path) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
+
+
+def _circumstances() -> dict[str, Any]:
+    """Versions and machine, as far as they help to repeat a run and name nobody."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    packages = ("torch", "torchvision", "pytorch-lightning", "opencv-python-headless", "numpy")
+    return {
+        "commit": commit.stdout.strip() or None,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _quiet_libraries() -> None:
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    known = (".*does not have many workers.*", ".*across ranks is recommended.*", ".*LeafSpec.*is deprecated.*")
+    for message in known:
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,1 @@
+"""Convex feature transforms: latent → (SparseMax, SoftMax), three implementations of one contract."""

@@ -1,0 +1,1 @@
+"""Pure tensor mathematics of the method: no state, no configuration, torch only."""

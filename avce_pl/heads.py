@@ -1,0 +1,52 @@
+"""The three heads: regressor R, projection head H, discriminative head V (supplement, section 1)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Regressor(nn.Sequential):
+    """R: latent (N, d) -> valence and arousal (N, 2), linear; the only head used at inference.
+
+    Dropout, FC d -> 256, [BatchNorm], ReLU, FC -> outputs. With ``hidden=None`` a single linear layer, which is
+    the read-out of the full AlexNet.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        outputs: int = 2,
+        hidden: int | None = 256,
+        batch_norm: bool = True,
+        dropout: float = 0.5,
+    ) -> None:
+        if hidden is None:
+            super().__init__(nn.Linear(latent_dim, outputs))
+        else:
+            super().__init__(nn.Dropout(dropout), *_two_layers(latent_dim, hidden, outputs, batch_norm))
+
+
+class ProjectionHead(nn.Module):
+    """H: a point on the simplex (N, d) -> a point of the valence/arousal plane (N, 2) in (-0.5, 0.5).
+
+    FC d -> 256, [BatchNorm], ReLU, FC -> 2, then 0.5 tanh.
+    """
+
+    def __init__(self, latent_dim: int, outputs: int = 2, batch_norm: bool = True) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*_two_layers(latent_dim, 256, outputs, batch_norm))
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Projects transformed features: (N, d) -> (N, 2)."""
+        return 0.5 * torch.tanh(self.layers(feature))
+
+
+class DiscriminativeHead(nn.Sequential):
+    """V: latent or transformed feature (N, d) -> (N, 8), non-negative: FC d -> 64, [BatchNorm], ReLU, FC, ReLU."""
+
+    def __init__(self, latent_dim: int, batch_norm: bool = True) -> None:
+        super().__init__(*_two_layers(latent_dim, 64, 8, batch_norm), nn.ReLU())
+
+
+def _two_layers(inputs: int, hidden: int, outputs: int, batch_norm: bool) -> list[nn.Module]:
+    norm = [nn.BatchNorm1d(hidden)] if batch_norm else []
+    return [nn.Linear(inputs, hidden), *norm, nn.ReLU(), nn.Linear(hidden, outputs)]

@@ -1,0 +1,1 @@
+"""Methods: LightningModules that own the networks, the update order and the optimizers."""

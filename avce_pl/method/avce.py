@@ -1,0 +1,185 @@
+"""AVCE: contrastive learning of valence and arousal with convex feature transforms (Kim & Song, ECCV 2022)."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from avce_pl.backbone.base import Backbone, Dropout
+from avce_pl.crl_formula.protocol import CRLFormula
+from avce_pl.feature_transform.protocol import FeatureTransform
+from avce_pl.functional.metric_regularisation import metric_regularisation_loss
+from avce_pl.heads import DiscriminativeHead, ProjectionHead
+from avce_pl.method.base import Batch, Method
+from avce_pl.mining.protocol import Mining
+from avce_pl.optimizer.base import Recipe
+from avce_pl.similarity.protocol import Similarity
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+class AVCE(Method):
+    """Five networks and two convex transforms; z = C(E(image)), x = R(z), y_a = H(Sp(z)), y_n = H(Sm(z)).
+
+    Phase 1 minimises the supervised loss on x plus the contrastive formula on (x, y_a, y_n) and steps E, C, R, H.
+    Phase 2 minimises the triplet-based regularisation on V(z), V(Sp(z)), V(Sm(z)) and steps E, C, V.
+
+    ``update="two_phase"`` does one after the other on a fresh forward pass each, as in the paper and the released
+    code. ``update="shared"`` takes both losses from one forward pass and steps every network once (ours): half the
+    cost; E, C and R then make one step where they made two, so their learning rate is multiplied by
+    `shared_learning_rate_scale`.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        crl_formula: CRLFormula,
+        mining: Mining,
+        similarity: Similarity,
+        feature_transform: FeatureTransform,
+        optimizer: Recipe,
+        metrics: Metric,
+        seed: int,
+        update: Literal["two_phase", "shared"] = "two_phase",
+        crl_weight: Weight = 0.0256,
+        regularisation_weight: Weight = 1.0,
+        hold_weight: Weight = 0.01,
+        batch_norm: bool = True,
+        dropout: Dropout = 0.5,
+        shared_learning_rate_scale: Annotated[float, Field(gt=0)] = 1.7,
+        agreement: Literal["population", "official"] = "population",
+        head_weights: Literal["default", "normal"] = "default",
+        stale_moments: bool = False,
+        evaluation_latch: bool = False,
+        dropout_at_test: bool = False,
+    ) -> None:
+        """Composes the method.
+
+        Args:
+            backbone: encoder and compressor.
+            crl_formula: the contrastive formula of phase 1.
+            mining: which negatives count.
+            similarity: f(x, y) of two points of the valence/arousal plane.
+            feature_transform: z -> (Sp(z), Sm(z)).
+            optimizer: the recipe for optimizers and learning rates.
+            metrics: what validation and test report.
+            seed: seed of the weights, dropout and the mining's draws.
+            update: how the two losses step the networks, see above.
+            crl_weight: weight of the contrastive loss; 0.0256 on the mean form is 1e-4 on the batch sum at N = 256.
+            regularisation_weight: weight of the phase-2 loss.
+            hold_weight: weight of the hold terms inside the phase-2 loss.
+            batch_norm: BatchNorm in the three heads (supplement: yes; released code: no).
+            dropout: share of the regressor's inputs z that training drops.
+            shared_learning_rate_scale: factor on the learning rate of E, C and R when ``update="shared"``.
+            agreement: moments of the PCC and CCC losses; the released code mixes two conventions, so that a perfect
+                batch of N does not reach zero.
+            head_weights: first weights of H and V; the released code draws N(0, 1) with biases of 0.01.
+            stale_moments: R is moved in phase 2 by its Adam moments, though it has no gradient (released code).
+            evaluation_latch: E, C and R stay in evaluation mode, without dropout and with BatchNorm frozen. An
+                accident of the released code: its first evaluation never switches back.
+            dropout_at_test: R's dropout stays on at test. An accident of the released ResNet regressors.
+        """
+        super().__init__(backbone, optimizer, metrics, seed, batch_norm, dropout)
+        self.projection_head = ProjectionHead(backbone.latent_dim, batch_norm=batch_norm)
+        self.discriminative_head = DiscriminativeHead(backbone.latent_dim, batch_norm=batch_norm)
+        self.projection_head.requires_grad_(crl_formula.uses_projection_head)
+        self.crl_formula = crl_formula
+        self.mining = mining
+        self.similarity = similarity
+        self.feature_transform = feature_transform
+        self.update = update
+        self.crl_weight = crl_weight
+        self.regularisation_weight = regularisation_weight
+        self.hold_weight = hold_weight
+        self.shared_learning_rate_scale = shared_learning_rate_scale
+        self.official_agreement = agreement == "official"
+        self.stale_moments = stale_moments
+        self.evaluation_latch = evaluation_latch
+        self.dropout_at_test = dropout_at_test
+        if head_weights == "normal":
+            for head in (self.projection_head, self.discriminative_head):
+                for layer in head.modules():
+                    if isinstance(layer, nn.Linear):
+                        nn.init.normal_(layer.weight)
+                        nn.init.constant_(layer.bias, 0.01)
+
+    def configure_optimizers(self) -> Any:
+        """Adam for E, C and R; SGD for H and V; a network without a gradient is not stepped."""
+        scale = self.shared_learning_rate_scale if self.update == "shared" else 1.0
+        trunk = self.recipe.trunk(self.trunk_parameters(), scale)
+        auxiliary: Sequence[nn.Module] = (self.projection_head, self.discriminative_head)
+        heads = self.recipe.heads(p for head in auxiliary for p in head.parameters())
+        return self.schedule([trunk, heads])
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seeds the batch, and keeps the released code's accident where it is asked for."""
+        super().on_train_batch_start(batch, batch_idx)
+        if self.evaluation_latch:
+            self.backbone.eval()
+            self.regressor.eval()
+
+    def on_test_model_eval(self) -> None:
+        """Sets evaluation mode for the test."""
+        super().on_test_model_eval()
+        for layer in self.regressor.modules():
+            layer.train(self.dropout_at_test and isinstance(layer, nn.Dropout))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Updates the networks on one batch, see the class."""
+        label = self.gather(batch["label"])
+        latent = self.gather(self.backbone(batch["image"]))
+        sparse, soft = self.feature_transform(latent)
+        losses = self.phase_one(latent, sparse, soft, label)
+        if self.update == "two_phase":
+            self.update_parameters(losses["loss"])
+            latent = self.gather(self.backbone(batch["image"]))
+            sparse, soft = self.feature_transform(latent)
+        losses["loss_regularisation"] = metric_regularisation_loss(
+            self.discriminative_head(latent),
+            self.discriminative_head(sparse),
+            self.discriminative_head(soft),
+            hold_weight=self.hold_weight,
+        )
+        second = self.regularisation_weight * losses["loss_regularisation"]
+        if self.update == "two_phase":
+            self.update_parameters(second, counted=False, stale_moments=self.stale_moments)
+        else:
+            self.update_parameters(losses["loss"] + second)
+        losses["loss"] = losses["loss"].detach() + second
+        self.log_losses(losses)
+
+    def phase_one(self, latent: Tensor, sparse: Tensor, soft: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """The supervised and the contrastive loss of one batch.
+
+        Args:
+            latent: z, (N, d).
+            sparse: Sp(z), (N, d).
+            soft: Sm(z), (N, d).
+            label: valence and arousal, (N, 2).
+
+        Returns:
+            ``loss`` to be minimised, its parts ``loss_supervised`` and ``loss_crl``, and the formula's diagnostics.
+        """
+        anchor = self.regressor(latent)
+        supervised = self.supervised_loss(anchor, label, official=self.official_agreement)
+        if not self.crl_formula.uses_projection_head:
+            return {"loss": supervised, "loss_supervised": supervised}
+        generator = torch.Generator(device=latent.device)
+        generator.manual_seed((self.seed << 32) + self.trainer.global_step)
+        contrast = self.crl_formula(
+            anchor,
+            self.projection_head(sparse),
+            self.projection_head(soft),
+            self.similarity,
+            self.mining,
+            generator,
+        )
+        return {
+            "loss": supervised + self.crl_weight * contrast.loss,
+            "loss_supervised": supervised,
+            "loss_crl": contrast.loss,
+            **contrast.diagnostics,
+        }

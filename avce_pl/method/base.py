@@ -1,0 +1,167 @@
+"""What every method shares: prediction, the supervised loss, evaluation, counting and logging of batches."""
+
+from typing import Any, Literal, cast
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import Metric
+
+from avce_pl.backbone.base import Backbone
+from avce_pl.backbone.initialisation import initialise_from_data
+from avce_pl.errors import AvceError
+from avce_pl.functional.agreement import ccc_loss, pcc_loss
+from avce_pl.heads import Regressor
+from avce_pl.optimizer.base import Recipe
+
+Batch = dict[str, Tensor]
+
+
+class Method(pl.LightningModule):
+    """Encoder E, compressor C and regressor R: (N, 3, H, W) normalised images -> (N, 2) valence and arousal.
+
+    A batch is a dict of ``image`` (N, 3, H, W), ``label`` (N, 2) and ``row`` (N,), the row in the data set's index.
+    Logs ``train/loss*`` every few batches and ``val/*``, ``test/*`` metrics over the whole split.
+
+    The losses are statistics of a batch, so they are computed on the batch of all processes together
+    (`gather`), and the update does not depend on how many processes share it.
+    """
+
+    def __init__(
+        self, backbone: Backbone, optimizer: Recipe, metrics: Metric, seed: int, batch_norm: bool, dropout: float
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.backbone = backbone
+        self.regressor = Regressor(
+            backbone.latent_dim, hidden=backbone.regressor_hidden, batch_norm=batch_norm, dropout=dropout
+        )
+        self.recipe = optimizer
+        self.metrics = metrics
+        self.seed = seed
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Predicts valence and arousal: (N, 3, H, W) -> (N, 2)."""
+        prediction: Tensor = self.regressor(self.backbone(image))
+        return prediction
+
+    def initialise(self, images: Tensor) -> None:
+        """Sets the first weights of encoder and compressor from training images (N, 3, H, W)."""
+        initialise_from_data(self.backbone, images, self.seed)
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Stacks a (N, ...) tensor over all processes, with gradients; the tensor itself in a single process."""
+        if self.trainer.world_size == 1:
+            return tensor
+        return cast(Tensor, self.all_gather(tensor, sync_grads=True)).flatten(0, 1)
+
+    def supervised_loss(self, prediction: Tensor, label: Tensor, *, official: bool = False) -> Tensor:
+        """MSE_V + MSE_A + ½(1 − mean PCC) + ½(1 − mean CCC) of (N, 2) predictions and labels (released code).
+
+        Args:
+            prediction: (N, 2).
+            label: (N, 2).
+            official: the released code's moments in PCC and CCC, see `avce_pl.functional.agreement`.
+        """
+        agreement = pcc_loss(prediction, label, official=official) + ccc_loss(prediction, label, official=official)
+        return 2 * F.mse_loss(prediction, label) + 0.5 * agreement
+
+    def update_parameters(self, loss: Tensor, *, counted: bool = True, stale_moments: bool = False) -> None:
+        """One backward pass and one step of every optimizer whose networks took part in `loss`.
+
+        Lightning counts a step of any optimizer as a training step; the suite counts batches, so that schedules,
+        logs and checkpoints mean the same for every method: only one step of a batch is `counted`.
+
+        Args:
+            loss: a scalar.
+            counted: whether this is the step that counts.
+            stale_moments: whether trunk networks outside `loss` move along their old Adam moments all the same.
+        """
+        optimizers = cast(list[LightningOptimizer], self.optimizers())
+        for position, optimizer in enumerate(optimizers):
+            optimizer.zero_grad(set_to_none=position > 0 or not stale_moments)
+        self.manual_backward(loss)
+        for position, optimizer in enumerate(optimizers):
+            if position or not counted:
+                optimizer._on_before_step = self._start_profile
+                optimizer._on_after_step = self._stop_profile
+            optimizer.step()
+
+    def _start_profile(self) -> None:
+        cast(Any, self.trainer).profiler.start("optimizer_step")
+
+    def _stop_profile(self) -> None:
+        cast(Any, self.trainer).profiler.stop("optimizer_step")
+
+    def schedule(self, optimizers: list[Optimizer]) -> tuple[list[Optimizer], list[LambdaLR]]:
+        """Puts the recipe's learning-rate curve on every optimizer."""
+        batches = int(self.trainer.estimated_stepping_batches)
+        return optimizers, [
+            LambdaLR(optimizer, lambda batch: self.recipe.factor(batch, batches)) for optimizer in optimizers
+        ]
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seeds every batch by its number: dropout is the same after a resume, whatever else drew numbers."""
+        torch.manual_seed((self.seed << 32) + self.trainer.global_step)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Moves the learning rates on by one batch."""
+        for scheduler in cast(list[LambdaLR], self.lr_schedulers()):
+            scheduler.step()
+
+    def log_losses(self, losses: dict[str, Tensor]) -> None:
+        """Logs ``train/<name>`` every ``log_every_n_steps`` batches and stops a training that has diverged.
+
+        Raises:
+            AvceError: a loss is not finite.
+        """
+        # the step counter is ahead by one here; `self.log` costs 0.45 ms even when nothing is written
+        if (self.trainer.global_step - 1) % cast(Any, self.trainer).log_every_n_steps:
+            return
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
+        for name, value in losses.items():
+            if not torch.isfinite(value):
+                raise AvceError(
+                    f"train/{name} is {value.item()} at batch {self.trainer.global_step} of epoch "
+                    f"{self.current_epoch}: the training has diverged. Lower optimizer.learning_rate, and run "
+                    "`avce data check` if the images or labels are your own."
+                )
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Predicts one batch of the validation split and adds it to the metrics."""
+        return self._evaluate(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Predicts one batch of the test split and adds it to the metrics."""
+        return self._evaluate(batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Predicts one batch."""
+        return cast(Tensor, self(batch["image"]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs ``val/ccc_valence`` and the rest, over the whole split."""
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs ``test/ccc_valence`` and the rest, over the whole split."""
+        self._log_metrics("test")
+
+    def _evaluate(self, batch: Batch) -> Tensor:
+        prediction = cast(Tensor, self(batch["image"])).float()
+        self.metrics.update(prediction, batch["label"])
+        return prediction
+
+    def _log_metrics(self, split: Literal["val", "test"]) -> None:
+        values = cast(dict[str, Tensor], self.metrics.compute())
+        self.metrics.reset()
+        # already the value of all processes together
+        self.log_dict({f"{split}/{name}": value for name, value in values.items()}, rank_zero_only=False)
+
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        """The parameters of encoder, compressor and regressor, the networks that inference uses."""
+        return [*self.backbone.parameters(), *self.regressor.parameters()]

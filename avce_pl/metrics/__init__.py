@@ -1,0 +1,1 @@
+"""Streaming agreement metrics for valence and arousal."""

@@ -1,0 +1,129 @@
+"""The picture of one run: test faces on the valence/arousal plane, agreement, and the learning curve."""
+
+import io
+from pathlib import Path
+from typing import Any, cast
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.patches import Circle
+from PIL import Image
+
+from avce_pl.report import style
+
+AXES = (("valence", style.VALENCE), ("arousal", style.AROUSAL))
+
+
+def draw_run(folder: Path, record: dict[str, Any]) -> Path:
+    """Draws ``figure.png`` into a run's folder from the files beside it.
+
+    Args:
+        folder: the run's folder, with ``predictions.parquet``, ``test_faces.parquet`` and ``history.csv``.
+        record: what ``metrics.json`` holds.
+
+    Returns:
+        The path of the picture.
+    """
+    table = pd.read_parquet(folder / "predictions.parquet")
+    faces = pd.read_parquet(folder / "test_faces.parquet")
+    history = pd.read_csv(folder / "history.csv")
+    with mpl.rc_context(style.RC):
+        figure = Figure(figsize=(15, 8.6), layout="constrained")
+        left, right = cast(Any, figure.subfigures(1, 2, width_ratios=(1.12, 1)))
+        plane(left.subplots(), faces)
+        grid = right.subplots(2, 2, gridspec_kw={"height_ratios": (1, 1)})
+        for axes, (name, colour) in zip(grid[0], AXES, strict=True):
+            agreement(axes, table, record, name, colour)
+        for axes in grid[1]:
+            axes.remove()
+        learning_curve(right.add_subplot(2, 1, 2), history)
+        figure.suptitle(caption(record, len(table)), fontsize=11, color="#374151")
+        path = folder / "figure.png"
+        figure.savefig(path, format="png")
+    return path
+
+
+def caption(record: dict[str, Any], faces: int) -> str:
+    """One line that says what the numbers are of."""
+    text = (
+        f"{record['method'].upper()} ({record['backbone']}, {record['crl_formula']}, mining {record['mining']}, "
+        f"seed {record['seed']}) on {faces:,} {record['data']['test_split']} faces of {record['dataset']}"
+    )
+    if record["dataset"] == "synthetic":
+        text += " — procedural faces of people never seen in training; not comparable with published numbers"
+    return text
+
+
+def plane(axes: Axes, faces: pd.DataFrame) -> None:
+    """Places faces at their true point, with a line to the predicted one."""
+    axes.set(xlim=(-1.12, 1.12), ylim=(-1.12, 1.12), aspect="equal")
+    axes.set_title("Test faces at their true valence and arousal; the line leads to the prediction")
+    axes.set_xlabel("valence  (unpleasant → pleasant)")
+    axes.set_ylabel("arousal  (calm → excited)")
+    axes.add_patch(Circle((0, 0), 1, fill=False, color=style.FAINT, linewidth=0.8))
+    axes.axhline(0, color=style.FAINT, linewidth=0.8)
+    axes.axvline(0, color=style.FAINT, linewidth=0.8)
+    rows = faces.to_dict("records")
+    for row in rows:
+        image = Image.open(io.BytesIO(row["png"])).resize((96, 96), Image.Resampling.LANCZOS)
+        box = OffsetImage(np.asarray(image), zoom=0.46)
+        axes.add_artist(
+            AnnotationBbox(box, (row["valence"], row["arousal"]), pad=0.12, bboxprops={"edgecolor": style.FAINT})
+        )
+    for row in rows:
+        true, predicted = (row["valence"], row["arousal"]), (row["predicted_valence"], row["predicted_arousal"])
+        valence, arousal = zip(true, predicted, strict=True)
+        axes.plot(valence, arousal, color="white", linewidth=3.2, zorder=5)
+        axes.plot(valence, arousal, color=style.TRUE, linewidth=1.1, zorder=6)
+    dots: dict[str, Any] = {"zorder": 7, "edgecolor": "white", "linewidth": 0.8}
+    axes.scatter(faces["valence"], faces["arousal"], s=26, color=style.TRUE, label="true", **dots)
+    axes.scatter(
+        faces["predicted_valence"],
+        faces["predicted_arousal"],
+        s=46,
+        color=style.VALENCE,
+        marker="D",
+        label="predicted",
+        **dots,
+    )
+    axes.legend(loc="upper right", ncols=2)
+
+
+def agreement(axes: Axes, table: pd.DataFrame, record: dict[str, Any], name: str, colour: str) -> None:
+    """Predicted against true values of one axis, over the whole test split."""
+    axes.plot([-1, 1], [-1, 1], color=style.FAINT, linewidth=1)
+    axes.scatter(table[name], table[f"predicted_{name}"], s=6, alpha=0.35, color=colour, linewidth=0)
+    ticks = [-1, -0.5, 0, 0.5, 1]
+    axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xticks=ticks, yticks=ticks)
+    axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}")
+    test = record["test"]
+    axes.set_title(f"{name.capitalize()}: CCC {test[f'test/ccc_{name}']:.3f}")
+
+
+def learning_curve(axes: Axes, history: pd.DataFrame) -> None:
+    """Validation CCC per epoch and training loss per logged batch."""
+    validation = history.dropna(subset=["val/ccc_mean"])
+    epoch = validation["epoch"] + 1
+    for name, colour in AXES:
+        axes.plot(
+            epoch, validation[f"val/ccc_{name}"], "o-", color=colour, markersize=4, label=f"validation CCC {name}"
+        )
+    axes.set(xlabel="epoch", ylabel="CCC", ylim=(min(0.0, *axes.get_ylim()), 1))
+    axes.set_title("Learning curve")
+    training = history.dropna(subset=["train/loss"])
+    loss = axes.twinx()
+    per_epoch = history["step"].max() / epoch.max()
+    loss.plot(
+        training["step"] / per_epoch, training["train/loss"], color=style.FAINT, linewidth=0.8, label="training loss"
+    )
+    loss.set(ylabel="training loss", ylim=(0, None))
+    loss.grid(visible=False)
+    loss.spines["right"].set_visible(True)
+    lines = [*axes.get_lines(), *loss.get_lines()]
+    axes.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
+    axes.set_zorder(loss.get_zorder() + 1)
+    axes.patch.set_visible(False)

@@ -1,0 +1,150 @@
+"""Checks a resolved configuration before anything is built from it.
+
+A typo, a wrong type or a value out of range is a sentence that names the key and the nearest valid one.
+"""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from avce_pl.errors import AvceError
+
+Section = dict[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class TrainerSettings(BaseModel):
+    """The group ``trainer``: how long and on what; the parameters of the same names of Lightning's Trainer."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    max_epochs: Annotated[int, Field(gt=0)]
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    devices: Annotated[int, Field(gt=0)]
+    num_nodes: Annotated[int, Field(gt=0)]
+    strategy: str
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    deterministic: bool | Literal["warn"]
+    log_every_n_steps: Annotated[int, Field(gt=0)]
+    limit_train_batches: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)]
+    limit_val_batches: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)]
+    limit_test_batches: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)]
+    num_threads: Annotated[int, Field(gt=0)] | None
+
+
+class CallbackSettings(BaseModel):
+    """The group ``callbacks``: what is kept of a run, and how often."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    monitor: str
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
+
+
+class LoggerSettings(BaseModel):
+    """The group ``logger``: Weights & Biases, or only the files of the run folder."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Literal["wandb", "none"]
+    project: str | None = None
+    entity: str | None = None
+    mode: Literal["auto", "online", "offline"] | None = None
+
+
+class Settings(BaseModel):
+    """The whole configuration of one run, as plain values."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    output_root: Path
+    root: Path | None
+    force: bool
+    method: Section
+    backbone: Section
+    dataset: Section
+    crl_formula: Section
+    mining: Section
+    similarity: Section
+    feature_transform: Section
+    optimizer: Section
+    metrics: Section
+    trainer: TrainerSettings
+    callbacks: CallbackSettings
+    logger: LoggerSettings
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder, made of the names of what was chosen; no timestamps."""
+        choices = (self.dataset, self.method, self.backbone, self.crl_formula, self.mining)
+        return self.output_root.joinpath(self.name, *(c["name"] for c in choices), f"seed_{self.seed}")
+
+
+def read_settings(config: Mapping[str, Any]) -> Settings:
+    """Checks the whole configuration.
+
+    Raises:
+        AvceError: a key is unknown or missing, or a value is of the wrong type or out of range.
+    """
+    return _checked(Settings, config, "")
+
+
+def check_arguments(target: type, section: Mapping[str, Any], where: str, given: Iterable[str]) -> Section:
+    """Checks a group's section against the parameters of the class it builds.
+
+    Args:
+        target: the class.
+        section: the parameters from the configuration.
+        where: the group's name, for the messages.
+        given: names of parameters that the program supplies itself.
+
+    Returns:
+        The parameters, converted to their annotated types.
+
+    Raises:
+        AvceError: see `read_settings`.
+    """
+    hints = get_type_hints(target.__init__, include_extras=True)  # type: ignore[misc]
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(target).parameters.values():
+        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if named and parameter.name not in given:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[parameter.name] = (hints[parameter.name], FieldInfo(default=default))
+    model = create_model(target.__name__, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
+    values = _checked(model, section, where)
+    return {name: getattr(values, name) for name in section}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A clause such as ``; did you mean mining?``, or the list of what there is when nothing is near."""
+    known = sorted(known)
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else f". There are: {', '.join(known)}."
+
+
+def _checked(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise AvceError("\n".join(_sentence(model, detail, where) for detail in error.errors())) from None
+
+
+def _sentence(model: type[BaseModel], detail: Any, where: str) -> str:
+    path = [str(part) for part in detail["loc"]]
+    for name in path[:-1]:  # the model of a nested section, such as trainer
+        annotation = model.model_fields[name].annotation if name in model.model_fields else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    key = ".".join([where, *path] if where else path)
+    if detail["type"] == "extra_forbidden":
+        return f"{key} is not a setting{nearest(path[-1], model.model_fields)}"
+    if detail["type"] == "missing":
+        return f"{key} is missing; give it on the command line as {key}=..."
+    message = detail["msg"][0].lower() + detail["msg"][1:]
+    return f"{key}={detail['input']} does not work: {message}."

@@ -1,0 +1,67 @@
+"""Weights & Biases: one run per training, online where a key is configured, offline otherwise, never a prompt."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import wandb
+from pytorch_lightning.loggers import WandbLogger
+
+from avce_pl.settings import Section, Settings
+
+log = logging.getLogger(__name__)
+
+
+def has_key() -> bool:
+    """Whether a W&B key is configured, without asking the network or the user."""
+    from requests.utils import get_netrc_auth
+
+    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    return bool(os.environ.get("WANDB_API_KEY") or get_netrc_auth(host))
+
+
+def wandb_logger(settings: Settings, config: Section) -> WandbLogger:
+    """Opens the W&B run of one training.
+
+    All runs below one ``output_root`` share the folder ``<output_root>/wandb``, so that ``wandb leet`` shows a whole
+    sweep. The mode is passed explicitly and each run is created anew: neither leaks into the next row.
+    """
+    mode = settings.logger.mode
+    if mode in (None, "auto"):
+        mode = "online" if has_key() else "offline"
+    folder = settings.output_root.absolute()
+    (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    log.info("W&B is %s%s", mode, f"; `wandb leet {folder / 'wandb'}` shows the runs" if mode == "offline" else "")
+    os.environ.setdefault("WANDB_SILENT", "true")  # Lightning passes an argument that W&B warns about on every run
+    choices = [settings.backbone["name"], settings.crl_formula["name"], settings.mining["name"]]
+    logger = WandbLogger(
+        save_dir=folder,
+        project=settings.logger.project,
+        entity=settings.logger.entity,
+        mode=mode,
+        reinit="create_new",
+        group=settings.name,
+        name="-".join([*choices, f"s{settings.seed}"]),
+        tags=[settings.dataset["name"], settings.method["name"], *choices],
+        job_type="train",
+        config=config,
+        settings=wandb.Settings(console="off", quiet=True, silent=True, x_disable_stats=True, x_disable_meta=True),
+    )
+    run = logger.experiment
+    run.define_metric("val/*", step_metric="epoch")
+    return logger
+
+
+def finish(logger: WandbLogger, record: dict[str, Any] | None, folder: Path) -> None:
+    """Adds the results to the run's summary and ends it; without a record the run counts as failed."""
+    run = logger.experiment
+    if record is not None:
+        run.summary.update({f"best/{name}": value for name, value in record["best"].items()} | record["test"])
+        columns = ["row", "valence", "arousal", "predicted_valence", "predicted_arousal"]
+        table = pd.read_parquet(folder / "predictions.parquet", columns=columns)
+        run.log({"test/predictions": wandb.Table(dataframe=table)})
+        if (folder / "figure.png").exists():
+            run.log({"test/figure": wandb.Image(str(folder / "figure.png"))})
+    run.finish(exit_code=0 if record is not None else 1)

@@ -1,0 +1,29 @@
+"""Trains and evaluates one configuration, or sweeps over many with ``-m``; ``python run.py --help`` lists them.
+
+``run.py`` -> ``avce_pl.experiment.run_experiment`` -> ``build_module`` -> ``method/avce.py: training_step`` ->
+``crl_formula/avce.py`` -> ``functional/contrastive.py``.
+"""
+
+import os
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(config: DictConfig) -> float:
+    """Runs one row; returns its best monitored value."""
+    from avce_pl.experiment import run_experiment  # torch is imported when there is something to train
+
+    return run_experiment(config)
+
+
+if __name__ == "__main__":
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands every error over instead of printing it in its own way
+    try:
+        main()
+    except Exception as error:
+        from avce_pl.command_line import explain
+
+        sys.exit(explain(error, sys.argv[1:]))

@@ -1,0 +1,28 @@
+import pandas as pd
+
+from avce_pl.callbacks.history import History
+
+
+def test_values_of_a_step_share_a_row_and_test_values_are_left_out(tmp_path) -> None:
+    history = History(tmp_path / "history.csv")
+    history.log_metrics({"train/loss": 1.0, "epoch": 0}, step=10)
+    history.log_metrics({"val/ccc_mean": 0.5, "epoch": 0}, step=10)
+    history.log_metrics({"train/loss": 0.5, "epoch": 1}, step=20)
+    history.log_metrics({"test/ccc_mean": 0.4}, step=20)
+    history.finalize("success")
+    table = pd.read_csv(tmp_path / "history.csv")
+    assert table["step"].tolist() == [10, 20]
+    assert table.columns.tolist() == ["step", "train/loss", "epoch", "val/ccc_mean"]
+
+
+def test_a_resumed_run_keeps_the_rows_before_it(tmp_path) -> None:
+    first = History(tmp_path / "history.csv")
+    for step in (10, 20, 30):
+        first.log_metrics({"train/loss": float(step)}, step)
+    first.finalize("failed")
+    second = History(tmp_path / "history.csv")
+    for step in (20, 30, 40):  # the checkpoint was taken at step 15
+        second.log_metrics({"train/loss": -float(step)}, step)
+    second.save()
+    table = pd.read_csv(tmp_path / "history.csv")
+    assert table["train/loss"].tolist() == [10, -20, -30, -40]

@@ -1,0 +1,53 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ["WANDB_SILENT"] = "true"
+os.environ.setdefault("MPLBACKEND", "agg")
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Path:
+    """One cache of rendered faces for the whole session."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def tiny(cache: Path, tmp_path: Path) -> list[str]:
+    """Overrides for the smallest run there is: 24 training faces, two epochs of three batches."""
+    return [
+        "dataset.train_subjects=3",
+        "dataset.val_subjects=2",
+        "dataset.test_subjects=2",
+        "dataset.images_per_subject=8",
+        "dataset.batch_size=8",
+        f"dataset.cache_dir={cache}",
+        "trainer.max_epochs=2",
+        "trainer.log_every_n_steps=1",
+        "trainer.accelerator=cpu",
+        "logger=none",
+        f"output_root={tmp_path / 'outputs'}",
+    ]
+
+
+@pytest.fixture
+def run(tiny: list[str]) -> Callable[..., Path]:
+    """Trains the tiny run with further overrides, in this process; returns its folder."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from avce_pl.experiment import run_experiment
+    from avce_pl.settings import read_settings
+
+    def train(*overrides: str) -> Path:
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            synthetic = "dataset=csv" not in overrides
+            config = compose("config", [*(o for o in tiny if synthetic or "subject" not in o), *overrides])
+        run_experiment(config)
+        return read_settings(OmegaConf.to_container(config, resolve=True)).folder
+
+    return train

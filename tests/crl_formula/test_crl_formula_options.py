@@ -1,0 +1,270 @@
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import reference
+import torch
+import yaml
+
+from avce_pl.crl_formula.avce import AVCE
+from avce_pl.crl_formula.barlow_twins import BarlowTwins
+from avce_pl.crl_formula.infonce import InfoNCE
+from avce_pl.crl_formula.none import NoCRL
+from avce_pl.errors import AvceError
+from avce_pl.functional.agreement import ccc_loss, pcc_loss
+from avce_pl.mining.debiased import DebiasedMining
+from avce_pl.mining.hard import HardMining
+from avce_pl.mining.none import NoMining
+from avce_pl.similarity.angle import AngleSimilarity
+from avce_pl.similarity.official import OfficialSimilarity
+from avce_pl.similarity.paper import PaperSimilarity
+
+X, Y_A, Y_N, LABEL = (
+    torch.tensor(v, dtype=torch.float64) for v in (reference.X, reference.Y_A, reference.Y_N, reference.LABEL)
+)
+FORMULAS = {
+    "avce": AVCE(),
+    "infonce": InfoNCE(),
+    "infonce cross": InfoNCE(pairs="cross", temperature=0.5),
+    "barlow twins": BarlowTwins(),
+    "none": NoCRL(),
+}
+MININGS = {
+    "none": NoMining(),
+    "debiased": DebiasedMining(),
+    "debiased reweight": DebiasedMining(form="reweight"),
+    "hard": HardMining(),
+    "hard deterministic": HardMining(deterministic=True),
+    "hard reweight": HardMining(form="reweight"),
+    "hard debiased": HardMining(form="reweight", class_prior=0.1),
+}
+SIMILARITIES = {
+    "paper": PaperSimilarity(),
+    "angle": AngleSimilarity(),
+    "official": OfficialSimilarity(),
+}
+
+
+def loss(formula, similarity="paper", mining="none", views=(X, Y_A, Y_N)):
+    return formula(*views, SIMILARITIES[similarity], MININGS[mining]).loss.item()
+
+
+@pytest.mark.parametrize(
+    ("formula", "similarity", "mining", "expected"),
+    [
+        ("avce", "paper", "none", -0.5803312399831),
+        ("avce", "angle", "none", -0.5959736525520),
+        ("avce", "paper", "debiased reweight", -0.6267468589126),
+        ("avce", "paper", "hard reweight", -0.4566174066934),
+        ("avce", "paper", "debiased", -0.7780402237377),
+        ("avce", "paper", "hard deterministic", -0.4544314259176),
+        ("infonce", "angle", "none", -0.3833492012430),
+        ("infonce", "paper", "none", -0.3165975616533),
+        ("infonce", "paper", "debiased reweight", -0.3608269625625),
+        ("infonce", "paper", "hard reweight", -0.2046317796868),
+        ("infonce", "paper", "hard debiased", -0.2319137443225),
+        ("infonce cross", "paper", "none", 1.1382758554585),
+        ("barlow twins", "paper", "none", 0.0276190253069),
+    ],
+)
+def test_worked_example(formula, similarity, mining, expected):
+    assert loss(FORMULAS[formula], similarity, mining) == pytest.approx(expected, abs=5e-12)
+
+
+def test_worked_example_of_cross_infonce_without_temperature():
+    assert loss(InfoNCE(pairs="cross", temperature=1.0)) == pytest.approx(1.3160334476038, abs=1e-12)
+
+
+@pytest.mark.parametrize("mining", [DebiasedMining(share=1.0), HardMining(share=1.0)])
+def test_keeping_all_pairs_is_no_mining(mining):
+    value = AVCE()(X, Y_A, Y_N, PaperSimilarity(), mining).loss.item()
+    assert value == pytest.approx(-0.5803312399831, abs=1e-12)
+
+
+def test_released_loss_and_gradients():
+    views = [view.clone().requires_grad_() for view in (X, Y_A, Y_N)]
+    similarity = OfficialSimilarity(sign_pairing="broadcast")
+    result = AVCE(reduction="sum")(*views, similarity, NoMining())
+    objective = -result.loss
+    gradients = torch.autograd.grad(objective, views)
+    assert objective.item() == pytest.approx(0.5665872477776, abs=1e-12)
+    expected = [
+        (1.1519954400225, 1.3894122140981),
+        (-0.374740771314, -0.699235877701),
+        (0.762796305324, -0.675697983927),
+    ]
+    for gradient, row in zip(gradients, expected, strict=True):
+        assert gradient[0].tolist() == pytest.approx(row, abs=1e-12)
+    phase_one = (
+        (X - LABEL).square().mean(0).sum()
+        + pcc_loss(X, LABEL, official=True) / 2
+        + ccc_loss(X, LABEL, official=True) / 2
+        + 1e-4 * result.loss
+    )
+    assert phase_one.item() == pytest.approx(0.2830023226647, abs=1e-12)
+
+
+def slow_weights(mining, scores):
+    """Weights of a mining option by name, from scores as they stand in the exponent."""
+    ranked = sorted(range(len(scores)), key=lambda i: scores[i])
+    kept = max(1, int(0.8 * len(scores)))
+    if mining == "debiased":
+        return reference.selection(set(ranked[:kept]), len(scores))
+    if mining == "hard deterministic":
+        return reference.selection(set(ranked[-kept:]), len(scores))
+    return reference.importance(scores, 1.0) if mining in ("hard reweight", "hard debiased") else None
+
+
+@pytest.mark.parametrize("mining", [name for name in MININGS if name != "hard"])
+@pytest.mark.parametrize("size", [2, 7])
+def test_formulas_match_the_reference(mining, size):
+    views = torch.randn(3, 8, size, generator=torch.Generator().manual_seed(size), dtype=torch.float64)
+    x, y_a, y_n = (view.tolist() for view in views)
+    prior = {"debiased reweight": 0.1, "hard debiased": 0.1}.get(mining, 0.0)
+    f = reference.paper_similarity
+    positive, negative = reference.aligned(f, x, y_a), reference.aligned(f, x, y_n)
+    table = reference.all_pairs(f, x, y_n)
+    weights = slow_weights(mining, negative)
+    table_weights = [slow_weights(mining, [s / 0.5 for s in row]) for row in table]
+    expected = {
+        "avce": -reference.avce(positive, negative, weights=weights, prior=prior),
+        "infonce": reference.infonce(positive, negative, weights=weights, prior=prior),
+        "infonce cross": reference.infonce_cross(
+            positive, table, 0.5, None if weights is None else table_weights, prior
+        ),
+        "barlow twins": reference.barlow_twins(x, y_a, y_n, weights=weights, prior=prior),
+    }
+    for name, value in expected.items():
+        assert loss(FORMULAS[name], "paper", mining, views) == pytest.approx(value, rel=1e-9), name
+
+
+def test_importance_weights_are_differentiated_in_the_cross_form_alone():
+    similarity, mining = PaperSimilarity(), HardMining(form="reweight")
+    y_n = Y_N.clone().requires_grad_()
+
+    def cross(weights_of):
+        positive, table = similarity(X, Y_A) / 0.5, similarity.pairwise(X, y_n) / 0.5
+        weights = torch.softmax(weights_of(table), -1) * 4
+        return torch.log(1 + (weights * table.exp()).sum(-1) / positive.exp()).mean()
+
+    (expected,) = torch.autograd.grad(cross(lambda table: table), y_n)
+    (other,) = torch.autograd.grad(cross(lambda table: table.detach()), y_n)
+    result = FORMULAS["infonce cross"](X, Y_A, y_n, similarity, mining).loss
+    (gradient,) = torch.autograd.grad(result, y_n)
+    torch.testing.assert_close(gradient, expected)
+    assert not torch.allclose(gradient, other)
+
+    weights, score = mining(similarity(X, Y_N)).weights, similarity(X, y_n)
+    frozen = {
+        InfoNCE(): torch.log((weights * score.exp()).mean()),
+        AVCE(): 0.5 * (weights * score).mean() + 0.25 * (weights * score.square()).mean(),
+    }
+    for formula, negatives in frozen.items():
+        (expected,) = torch.autograd.grad(negatives, y_n, retain_graph=True)
+        (gradient,) = torch.autograd.grad(formula(X, Y_A, y_n, similarity, mining).loss, y_n)
+        torch.testing.assert_close(gradient, expected)
+
+
+HOSTILE = {
+    "zeros": torch.zeros(3, 6, 2),
+    "all equal": torch.full((3, 6, 2), 0.3),
+    "antiparallel": torch.stack([torch.ones(6, 2), -torch.ones(6, 2), torch.ones(6, 2)]),
+    "one sample": torch.tensor([[[0.3, 0.4]], [[0.3, 0.4]], [[-0.3, 0.1]]]),
+    "tiny": torch.randn(3, 6, 2, generator=torch.Generator().manual_seed(0)) * 1e-30,
+    "huge": torch.randn(3, 6, 2, generator=torch.Generator().manual_seed(0)) * 1e18,
+    "largest": torch.randn(3, 6, 2, generator=torch.Generator().manual_seed(0)).sign() * 3e38,
+    "classes": torch.randn(3, 6, 7, generator=torch.Generator().manual_seed(0)) * 30,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("case", HOSTILE)
+@pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
+def test_losses_and_gradients_are_finite(formula, case, dtype):
+    for similarity in SIMILARITIES.values():
+        for mining in MININGS.values():
+            views = [view.to(dtype).requires_grad_() for view in HOSTILE[case]]
+            result = formula(*views, similarity, mining)
+            assert result.loss.shape == ()
+            assert result.loss.dtype == torch.float32
+            assert result.loss.isfinite()
+            if result.loss.requires_grad:
+                gradients = torch.autograd.grad(result.loss, views, allow_unused=True, materialize_grads=True)
+                assert all(g.isfinite().all() for g in gradients)
+
+
+@pytest.mark.parametrize("mining", [name for name in MININGS if name != "hard"])
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_order_of_the_batch_does_not_matter(formula, mining):
+    views = torch.randn(3, 10, 2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(8))
+    expected = loss(FORMULAS[formula], "paper", mining, views)
+    assert loss(FORMULAS[formula], "paper", mining, views[:, order]) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
+def test_autocast_does_not_touch_the_loss(formula):
+    views = torch.randn(3, 16, 2)
+    expected = formula(*views, PaperSimilarity(), NoMining()).loss
+    with torch.autocast("cpu", torch.bfloat16):
+        assert formula(*views, PaperSimilarity(), NoMining()).loss.equal(expected)
+
+
+def test_draws_are_those_of_the_generator():
+    views = torch.randn(3, 64, 2)
+    for formula in (AVCE(), InfoNCE(), InfoNCE(pairs="cross"), BarlowTwins()):
+        values = [
+            formula(*views, PaperSimilarity(), HardMining(share=0.5), torch.Generator().manual_seed(seed)).loss.item()
+            for seed in (0, 0, 1)
+        ]
+        assert values[0] == values[1] != values[2]
+
+
+def test_diagnostics():
+    views = [view.clone().requires_grad_() for view in (X, Y_A, Y_N)]
+    for name, formula in FORMULAS.items():
+        found = formula(*views, PaperSimilarity(), DebiasedMining()).diagnostics
+        assert all(value.shape == () and not value.requires_grad for value in found.values())
+        assert formula.uses_projection_head is (name != "none")
+        if formula.uses_projection_head:
+            assert set(found) == {"similarity_positive", "similarity_negative", "share_kept"}
+            assert found["similarity_positive"].item() == pytest.approx(1.548066255457)
+            assert found["share_kept"].item() == pytest.approx(3 / 4)
+
+
+def test_no_formula_is_a_zero_that_can_be_added():
+    x = torch.randn(4, 2, dtype=torch.bfloat16, requires_grad=True)
+    result = NoCRL()(x, x, x, PaperSimilarity(), NoMining())
+    assert result.loss == 0
+    (x.float().sum() + 0.0256 * result.loss).backward()
+    assert x.grad is not None
+
+
+def test_released_matrix_of_scores_under_the_other_formulas():
+    similarity = OfficialSimilarity(sign_pairing="broadcast")
+    for mining in MININGS.values():
+        for formula in (AVCE(), InfoNCE(), BarlowTwins()):
+            assert formula(X, Y_A, Y_N, similarity, mining).loss.isfinite()
+    scores = [torch.tensor(reference.official_broadcast(reference.X, y)) for y in (reference.Y_A, reference.Y_N)]
+    flat = [score.flatten().tolist() for score in scores]
+    value = InfoNCE()(X, Y_A, Y_N, similarity, NoMining()).loss.item()
+    assert value == pytest.approx(reference.infonce(*flat), rel=1e-6)
+    with pytest.raises(AvceError, match=r"Set similarity\.sign_pairing=aligned"):
+        InfoNCE(pairs="cross")(X, Y_A, Y_N, similarity, NoMining())
+
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for group in ("similarity", "mining", "crl_formula") for file in sorted((CONF / group).glob("*.yaml"))],
+    ids=lambda file: f"{file.parent.name}={file.stem}",
+)
+def test_configuration_states_the_defaults_of_the_class(file):
+    options = yaml.safe_load(file.read_text())
+    module, name = options.pop("_target_").rsplit(".", 1)
+    assert options.pop("name") == file.stem == module.rsplit(".", 1)[1]
+    parameters = inspect.signature(getattr(import_module(module), name)).parameters
+    assert options == {key: parameter.default for key, parameter in parameters.items()}

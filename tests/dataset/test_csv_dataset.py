@@ -1,0 +1,329 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torchvision.transforms import v2
+
+from avce_pl.dataset import files
+from avce_pl.dataset.csv import CsvDataModule
+from avce_pl.dataset.files import examine, square
+from avce_pl.errors import AvceError
+from avce_pl.synthesis.writers import write_csv
+
+
+def module(root: Path, **options: object) -> CsvDataModule:
+    options = {"image_size": 32, "batch_size": 4, "num_workers": 0, "cache_dir": str(root.parent / "cache")} | options
+    return CsvDataModule(str(root), **options)  # type: ignore[arg-type]
+
+
+def edit(root: Path, name: str = "training_list.csv", **columns: object) -> None:
+    pd.read_csv(root / name).assign(**columns).to_csv(root / name, index=False)
+
+
+def complaint(root: Path, **options: object) -> str:
+    with pytest.raises(AvceError) as caught:
+        _ = module(root, **options).faces
+    return str(caught.value)
+
+
+def image(height: int = 30, width: int = 30) -> NDArray[np.uint8]:
+    """A smooth picture, that JPEG keeps well."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([255 * y / height, 255 * x / width, 128 + 0 * y], axis=-1).astype(np.uint8)
+
+
+def test_reads_the_released_layout(root: Path) -> None:
+    data = module(root)
+    assert data.describe() == {
+        "protocol": "csv",
+        "fingerprint": data.fingerprint,
+        "rows": {"train": 12, "val": 6, "test": 0},
+        "test_split": "val",
+        "dropped": {},
+        "bad_images": {},
+    }
+    written = pd.concat([pd.read_csv(root / "training_list.csv"), pd.read_csv(root / "validation_list.csv")])
+    assert data.index["path"].tolist() == written["subDirectory_filePath"].tolist()
+    np.testing.assert_array_equal(data.faces.labels, written[["valence", "arousal"]].to_numpy(np.float32))
+    assert data.index["bytes"].tolist() == [(root / path).stat().st_size for path in data.index["path"]]
+    (first, *_) = data.val_dataloader()
+    assert first["image"].shape == (3, 3, 32, 32)  # 6 images in two batches of at most 4
+    assert sum(len(batch["row"]) for batch in data.test_dataloader()) == 6
+
+
+def test_reads_images_under_train_and_val(tmp_path: Path) -> None:
+    write_csv(tmp_path / "faces", train=6, val=4, test=2, size=32, layout="fer_zoo")
+    data = module(tmp_path / "faces")
+    assert data.index["path"].tolist()[0] == "train/000000.png"
+    assert data.describe()["rows"] == {"train": 6, "val": 4, "test": 2}
+    assert data.test_split == "test"
+
+
+@pytest.mark.parametrize(
+    "header", ["arousal,image,extra,valence", " Arousal , FilePath ,x,VALENCE", "arousal,path,Valence_raw,valence"]
+)
+def test_columns_are_found_by_name(root: Path, header: str) -> None:
+    expected = module(root).faces
+    lines = [
+        f"{row.arousal},{row.subDirectory_filePath},7,{row.valence}"
+        for row in pd.read_csv(root / "training_list.csv").itertuples()
+    ]
+    text = "\r\n".join([header, *lines, "", ""])
+    (root / "training_list.csv").write_text(text, encoding="utf-8-sig")
+    assert module(root).fingerprint == expected.fingerprint
+
+
+def test_scale_divides_the_labels(root: Path) -> None:
+    before = module(root).faces.labels
+    for name in ("training_list.csv", "validation_list.csv"):
+        table = pd.read_csv(root / name)
+        edit(root, name, valence=table["valence"] * 10, arousal=table["arousal"] * 10)
+    np.testing.assert_allclose(module(root, scale=10.0).faces.labels, before, atol=1e-7)
+
+
+def test_complains_about_the_folder(root: Path) -> None:
+    with pytest.raises(AvceError, match="root=FOLDER"):
+        CsvDataModule(None)
+    assert "There is no folder" in complaint(root / "nowhere")
+    (root / "validation_list.csv").rename(root / "valid.csv")
+    assert "holds neither validation_list.csv nor validation.csv. It holds train, training_list.csv" in complaint(root)
+    (root / "training.csv").touch()
+    assert "holds both training_list.csv and training.csv" in complaint(root)
+
+
+def test_complains_about_the_list(root: Path) -> None:
+    path = root / "training_list.csv"
+    path.write_text("")
+    assert complaint(root) == f"{path} is empty."
+    path.write_text("filePath,valence,arousal\n\n\n")
+    assert complaint(root) == f"{path} lists no images."
+    path.write_text("filePath,valence,arousal\na.jpg,0,0\nb.jpg,0,0,0\n")
+    assert "cannot be read as a CSV file" in complaint(root)
+    assert "line 3" in complaint(root)
+    path.write_bytes(b"filePath,valence,arousal\n\xff\xfe.jpg,0,0\n")
+    assert "cannot be read as a CSV file" in complaint(root)
+    path.write_text("filePath,valance,arousal\na.jpg,0,0\n")
+    assert complaint(root) == (
+        f"{path} has no column valence; its first line names filePath, valance, arousal. "
+        "Did you mean to call 'valance' so?"
+    )
+    path.write_text("12/a.jpg,0.1,0.2\n12/b.jpg,0.1,0.2\n")
+    assert "its first line names 12/a.jpg, 0.1, 0.2." in complaint(root)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("a.jpg,nan,0", "line 3: valence 'nan' is not a number."),
+        ("a.jpg,0,", "line 3: arousal '' is not a number."),
+        ("a.jpg", "line 3: valence '' is not a number."),
+        ("a.jpg,0,calm", "line 3: arousal 'calm' is not a number."),
+        ("a.jpg,7,0", "line 3: valence '7' is outside [-1, 1]. If the labels are on a larger scale, say so: "),
+        ("a.jpg,70,7", "say so: dataset.scale=100."),
+        ("a.jpg,0,-1.5", "arousal '-1.5' is outside [-1, 1]."),
+        ("a.jpg,inf,0", "valence 'inf' is not a number."),
+        ("a.jpg,-5,-5", "-2 and -5 mark faces without a label"),
+        (",0,0", "line 3: filePath '' names no image."),
+        ("../secret.jpg,0,0", "line 3: filePath '../secret.jpg' leads out of the data set's folder"),
+        ("/etc/passwd,0,0", "leads out"),
+        ("x/..\\y.jpg,0,0", "leads out"),
+    ],
+)
+def test_complains_about_a_line(root: Path, line: str, words: str) -> None:
+    (root / "training_list.csv").write_text(f"filePath,valence,arousal\nok.jpg,0,0\n{line}\n")
+    assert words in complaint(root)
+
+
+def damage(root: Path) -> dict[str, str]:
+    """Breaks training images in every way; path -> what is wrong with it."""
+    paths = pd.read_csv(root / "training_list.csv")["subDirectory_filePath"].tolist()
+    png, jpeg = paths[0::2], paths[1::2]
+
+    def cut(path: str, share: float) -> None:
+        data = (root / path).read_bytes()
+        (root / path).write_bytes(data[: int(len(data) * share)])
+
+    (root / png[0]).unlink()
+    (root / jpeg[0]).write_bytes(b"")
+    cut(jpeg[1], 0.9)
+    cut(png[1], 0.5)
+    data = (root / jpeg[2]).read_bytes()
+    (root / jpeg[2]).write_bytes(data[:-300] + bytes(300))
+    (root / jpeg[3]).write_text("<html>404</html>")
+    (root / png[2]).unlink()
+    (root / png[2]).mkdir()
+    return {
+        png[0]: "missing",
+        jpeg[0]: "empty",
+        jpeg[1]: "damaged or not an image",
+        png[1]: "damaged or not an image",
+        jpeg[2]: "damaged or not an image",
+        jpeg[3]: "damaged or not an image",
+        png[2]: "cannot be opened",
+    }
+
+
+def test_bad_images_stop_the_training_with_the_list(root: Path) -> None:
+    faults = damage(root)
+    text = complaint(root)
+    assert f"7 images under {root} cannot be used" in text
+    for path, fault in faults.items():
+        assert f"  {path}: {fault}\n" in text
+    assert "dataset.on_bad_image=skip" in text
+
+
+def test_bad_images_are_skipped_on_request_and_on_record(root: Path) -> None:
+    before = module(root).fingerprint
+    faults = damage(root)
+    edit(root)  # the old check holds for the old list
+    os.utime(root / "training_list.csv", ns=(1, 1))
+    data = module(root, on_bad_image="skip")
+    assert data.bad_images == {"missing": 1, "empty": 1, "damaged or not an image": 4, "cannot be opened": 1}
+    assert data.describe()["rows"]["train"] == 5
+    assert not set(data.index["path"]) & set(faults)
+    assert data.index.index.tolist() == list(range(11))
+    assert data.fingerprint != before
+    for batch in data.train_dataloader():
+        expected = data.index.loc[batch["row"].numpy(), ["valence", "arousal"]]
+        np.testing.assert_array_equal(batch["label"].numpy(), expected.to_numpy(np.float32))
+
+
+def test_a_repaired_image_is_back(root: Path) -> None:
+    image_path = root / "train" / "000001.jpg"
+    whole = image_path.read_bytes()
+    image_path.write_bytes(whole[:200])
+    assert "1 images" in complaint(root)
+    image_path.write_bytes(whole)
+    data = module(root)
+    assert data.describe()["rows"]["train"] == 12
+    assert data.images[1].shape == (37, 37, 3)
+
+
+def test_a_long_list_is_cut_and_kept_in_a_file(written: Path, tmp_path: Path) -> None:
+    names = [f"no/{number}.jpg" for number in range(50)]
+    for name in ("training_list.csv", "validation_list.csv"):
+        table = pd.DataFrame({"path": names, "valence": 0, "arousal": 0})
+        table.to_csv(tmp_path / name, index=False)
+    text = complaint(tmp_path)
+    assert text.count(": missing") == 20
+    assert "and 80 more, all in " in text
+    assert len(pd.read_csv(text.split("all in ")[1].split("\n")[0])) == 100
+
+
+def test_images_are_checked_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = module(root).fingerprint
+    monkeypatch.setattr(files, "examine_all", lambda *_: pytest.fail("checked again"))
+    assert module(root, seed=5, batch_size=2).fingerprint == before
+    table = pd.read_csv(root / "training_list.csv")
+    edit(root, valence=table["valence"] / 2)
+    with pytest.raises(pytest.fail.Exception):
+        _ = module(root).faces
+
+
+@pytest.mark.parametrize("change", [b"", b"\xff\xd8 short"])
+def test_a_file_that_changes_after_the_check_stops_the_training(root: Path, change: bytes) -> None:
+    data = module(root)
+    path = root / data.index["path"][1]
+    path.write_bytes(change)
+    with pytest.raises(AvceError, match=rf"{path.name} cannot be read or has changed"):
+        data.images[1]
+    path.unlink()
+    with pytest.raises(AvceError, match="cannot be read or has changed"):
+        data.images[1]
+
+
+def test_cached_images_and_workers_make_no_difference(root: Path) -> None:
+    plain, kept = module(root, num_workers=2), module(root, cache_images=True)
+    for row in range(18):
+        np.testing.assert_array_equal(kept.images[row], plain.images[row])
+    for one, other in zip(plain.train_dataloader(), kept.train_dataloader(), strict=True):
+        assert all((one[key] == other[key]).all() for key in one)  # type: ignore[literal-required]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "I;16", "1", "CMYK"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
+def test_every_mode_of_image_is_rgb_in_the_end(tmp_path: Path, mode: str, suffix: str) -> None:
+    source = Image.fromarray(image())
+    if mode == "I;16":
+        source = Image.fromarray(np.asarray(source.convert("L")).astype(np.uint16) * 257)
+    else:
+        source = source.convert(mode)
+    try:
+        source.save(tmp_path / f"a.{suffix}")
+    except (OSError, KeyError):
+        return  # there is no such file
+    if (mode, suffix) == ("I;16", "webp"):
+        return  # Pillow keeps the low bytes
+    assert examine(tmp_path / f"a.{suffix}") == ((tmp_path / f"a.{suffix}").stat().st_size, "")
+    loaded = load(tmp_path, f"a.{suffix}", side=30)
+    assert loaded.shape == (30, 30, 3)
+    assert loaded.dtype == np.uint8
+    if mode in ("L", "LA", "I;16"):
+        expected = np.repeat(np.asarray(Image.fromarray(image()).convert("L"))[..., None], 3, axis=2)
+    elif mode == "1":
+        return
+    else:
+        expected = image()
+    difference = np.abs(loaded.astype(int) - expected)
+    assert difference.mean() < (30 if mode == "P" else 6)  # 256 colours; lossy formats
+
+
+def load(root: Path, path: str, side: int, box: tuple[int, int, int, int] = (0, 0, 0, 0)) -> NDArray[np.uint8]:
+    table = pd.DataFrame([box], columns=["box_x", "box_y", "box_width", "box_height"])
+    table = table.assign(path=path, bytes=(root / path).stat().st_size)
+    return files.ImageFiles(root, table, side, root)[0]
+
+
+def test_exif_orientation_is_respected(tmp_path: Path) -> None:
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(image(30, 40)).save(tmp_path / "a.jpg", exif=exif, quality=100)
+        with Image.open(tmp_path / "a.jpg") as opened:
+            expected = square(np.asarray(ImageOps.exif_transpose(opened)), 30)
+        assert np.abs(load(tmp_path, "a.jpg", 30).astype(int) - expected).mean() < 1
+
+
+def test_boxes_are_cut_out_and_clipped(tmp_path: Path) -> None:
+    Image.fromarray(image()).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(load(tmp_path, "a.png", 10, (5, 8, 10, 10)), image()[8:18, 5:15])
+    np.testing.assert_array_equal(load(tmp_path, "a.png", 10, (20, -5, 20, 15)), image()[:10, 20:])
+    assert examine(tmp_path / "a.png", (20, -5, 20, 15))[1] == ""
+    assert examine(tmp_path / "a.png", (30, 0, 5, 5))[1] == "box outside the image"
+    assert examine(tmp_path / "a.png", (0, -5, 5, 5))[1] == "box outside the image"
+
+
+@pytest.mark.parametrize(("height", "width", "side"), [(60, 30, 30), (64, 96, 32), (20, 20, 32), (100, 100, 33)])
+def test_square_is_what_the_released_code_does(height: int, width: int, side: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    crop = v2.Compose([v2.Resize(side), v2.CenterCrop(side)])
+    expected = np.asarray(crop(Image.fromarray(picture))).astype(int)
+    result = square(picture, side)
+    assert result.shape == (side, side, 3)
+    # At the border Pillow, which resizes first and crops then, sees what lies beyond.
+    assert np.abs(result - expected)[1:-1, 1:-1].max() <= 2
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_every_truncation_is_found(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(image(64, 64)).save(tmp_path / f"whole.{suffix}", progressive=True)
+    data = (tmp_path / f"whole.{suffix}").read_bytes()
+    broken = tmp_path / f"broken.{suffix}"
+    for kept in range(1, len(data), 7):
+        broken.write_bytes(data[:kept])
+        assert examine(broken)[1] == "damaged or not an image", f"{kept} of {len(data)} bytes"
+
+
+def test_a_jpeg_that_ends_in_zeros_is_found(tmp_path: Path) -> None:
+    Image.fromarray(image(64, 64)).save(tmp_path / "whole.jpg")
+    data = (tmp_path / "whole.jpg").read_bytes()
+    for lost in range(2, 200, 3):
+        (tmp_path / "broken.jpg").write_bytes(data[:-lost] + bytes(lost))
+        assert examine(tmp_path / "broken.jpg")[1] == "damaged or not an image", f"{lost} bytes"
+    thumbnail = data[:20] + b"\xff\xd9" + data[20:]  # an end marker before the scan is none
+    (tmp_path / "broken.jpg").write_bytes(thumbnail[:-2])
+    assert examine(tmp_path / "broken.jpg")[1] == "damaged or not an image"

@@ -1,0 +1,143 @@
+import copy
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from reference_transforms import capped_simplex_row
+
+from avce_pl.errors import AvceError
+from avce_pl.feature_transform import problems
+from avce_pl.feature_transform.closed_form import ClosedForm
+from avce_pl.feature_transform.cvxpylayers import CvxpyLayers
+
+# cvxpylayers hands tensors to numpy in a way that numpy 2 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+PROBLEMS = "avce_pl.feature_transform.problems:"
+
+
+@pytest.fixture
+def transform():
+    return CvxpyLayers(PROBLEMS + "sparsemax", PROBLEMS + "softmax")
+
+
+@pytest.fixture
+def latent():
+    return torch.randn(16, 32, generator=torch.Generator().manual_seed(0)).relu().mul(3).requires_grad_()
+
+
+def test_it_agrees_with_the_closed_form(transform, latent):
+    grad = torch.randn(16, 32, generator=torch.Generator().manual_seed(1))
+    for ours, exact in zip(transform(latent), ClosedForm()(latent), strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, exact, atol=1e-5, rtol=0)
+        actual, expected = (torch.autograd.grad(output, latent, grad)[0] for output in (ours, exact))
+        torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
+
+
+def test_it_works_under_autocast(transform, latent):
+    latent = latent.detach().bfloat16().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        sparse, soft = transform(latent)
+        (sparse + soft).square().sum().backward()
+    assert sparse.dtype == soft.dtype == latent.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(sparse, ClosedForm()(latent)[0])
+
+
+def test_it_copies_and_pickles_after_a_solve_and_adds_nothing_to_a_module(transform, latent):
+    expected, _ = transform(latent)
+    module = torch.nn.Module()
+    module.transform = transform
+    assert not module.state_dict()
+    for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert torch.equal(twin.transform(latent)[0], expected)
+
+
+def test_a_problem_of_ones_own(latent):
+    transform = CvxpyLayers(PROBLEMS + "capped_simplex", PROBLEMS + "softmax")
+    sparse, _ = transform(latent)
+    expected = [capped_simplex_row(row, 4 / 32) for row in latent.detach().numpy()]
+    assert (sparse > 0.124).any()
+    np.testing.assert_allclose(sparse.detach().numpy(), expected, atol=1e-5)
+    # Where an entry is capped and where it is zero, it does not move; the others share what comes in.
+    free = (sparse > 1e-4) & (sparse < 0.1249)
+    grad = torch.randn(16, 32, generator=torch.Generator().manual_seed(1))
+    expected_grad = free * (grad - (grad * free).sum(1, keepdim=True) / free.sum(1, keepdim=True).clamp_min(1))
+    torch.testing.assert_close(torch.autograd.grad(sparse, latent, grad)[0], expected_grad, atol=1e-5, rtol=0)
+
+
+def test_broken_latents_are_named(transform, latent):
+    latent = latent.detach().clone()
+    latent[5, 0], latent[7, 1] = torch.nan, torch.inf
+    with pytest.raises(AvceError, match=r"NaN or infinite values in 2 of 16 rows \(first: row 5\)"):
+        transform(latent)
+
+
+def test_a_gradient_that_diffcp_gets_wrong_is_refused(transform):
+    latent = torch.tensor([[0.0, 1.0, 16.0]], requires_grad=True)
+    with pytest.raises(AvceError, match=r"gradient of '.*softmax' cannot be trusted"):
+        transform(latent)
+    torch.testing.assert_close(transform(latent.detach())[1], latent.detach().softmax(1), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("os:system", "is not allowed"),
+        ("avce_pl_evil.module:function", "is not allowed"),
+        ("avce_pl.nowhere:function", "cannot be imported"),
+        ("avce_pl.feature_transform.problems:nothing", "cannot be imported"),
+        ("avce_pl.feature_transform.problems", "cannot be imported"),
+        ("avce_pl.feature_transform.opt_layer:lru_cache", "not a function defined in"),
+    ],
+)
+def test_what_a_problem_may_be(path, message, latent):
+    with pytest.raises(AvceError, match=message):
+        CvxpyLayers(path, path)(latent)
+
+
+def _not_convex(size):
+    import cvxpy as cp
+
+    problem, latent, point = problems.sparsemax(size)
+    return cp.Problem(cp.Minimize(-problem.objective.args[0]), problem.constraints), latent, point
+
+
+def _infeasible(size):
+    import cvxpy as cp
+
+    problem, latent, point = problems.sparsemax(size)
+    return cp.Problem(problem.objective, [*problem.constraints, cp.sum(point) >= 2]), latent, point
+
+
+def _wrong_size(size):
+    return problems.sparsemax(size + 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [(_not_convex, "is not convex"), (_infeasible, "found no solution"), (_wrong_size, r"\(33,\) and \(33,\)")],
+)
+def test_what_a_problem_must_be(function, message, latent, monkeypatch):
+    monkeypatch.setattr(problems, function.__name__, function, raising=False)
+    monkeypatch.setattr(function, "__module__", problems.__name__)
+    path = PROBLEMS + function.__name__
+    with pytest.raises(AvceError, match=message):
+        CvxpyLayers(path, path)(latent[:1])
+
+
+def test_a_solver_that_is_not_installed_is_named(latent, monkeypatch):
+    monkeypatch.setattr("cvxpy.installed_solvers", lambda: ["SCS"])
+    with pytest.raises(AvceError, match="ECOS is not installed"):
+        CvxpyLayers(PROBLEMS + "sparsemax", PROBLEMS + "softmax", solver="ECOS")(latent)
+
+
+def test_cvxpy_is_imported_at_the_first_solve_only():
+    code = (
+        "import sys, avce_pl.feature_transform.cvxpylayers, avce_pl.feature_transform.opt_layer; "
+        "sys.exit('cvxpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

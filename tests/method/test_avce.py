@@ -1,0 +1,211 @@
+import copy
+
+import pytest
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from avce_pl.backbone.base import Backbone
+from avce_pl.crl_formula import avce as avce_formula
+from avce_pl.crl_formula.none import NoCRL
+from avce_pl.errors import AvceError
+from avce_pl.feature_transform.closed_form import ClosedForm
+from avce_pl.method.avce import AVCE
+from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
+from avce_pl.mining.none import NoMining
+from avce_pl.optimizer.step_decay import StepDecay
+from avce_pl.similarity.paper import PaperSimilarity
+
+BATCHES, N = 4, 6
+
+pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
+
+
+class TinyBackbone(Backbone):
+    def __init__(self) -> None:
+        super().__init__()
+        self.latent_dim = 5
+        self.encoder = nn.Conv2d(3, 4, 3)
+        self.compressor = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5), nn.ReLU())
+
+
+def method(**options) -> AVCE:
+    torch.manual_seed(1)
+    options = {"crl_formula": avce_formula.AVCE(), "crl_weight": 0.5} | options
+    made = AVCE(
+        backbone=TinyBackbone(),
+        mining=NoMining(),
+        similarity=PaperSimilarity(),
+        feature_transform=ClosedForm(),
+        optimizer=StepDecay(learning_rate=1e-2, milestones=(2,), decay=0.5),
+        metrics=ValenceArousalMetrics(),
+        seed=7,
+        **options,
+    )
+    return made.double()
+
+
+def batches() -> list[dict[str, Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        {
+            "image": torch.randn(N, 3, 8, 8, generator=generator, dtype=torch.float64),
+            "label": torch.rand(N, 2, generator=generator, dtype=torch.float64) - 0.5,
+        }
+        for _ in range(BATCHES)
+    ]
+
+
+def fit(module: AVCE, data: list[dict[str, Tensor]]) -> pl.Trainer:
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        precision="64-true",
+    )
+    trainer.fit(module, DataLoader(data, batch_size=None))
+    return trainer
+
+
+def moments(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    mx, my = x.mean(), y.mean()
+    return mx, my, ((x - mx) ** 2).mean(), ((y - my) ** 2).mean(), ((x - mx) * (y - my)).mean()
+
+
+def supervised(x: Tensor, label: Tensor) -> Tensor:
+    loss = torch.zeros(())
+    for axis in (0, 1):
+        mx, my, vx, vy, cov = moments(x[:, axis], label[:, axis])
+        loss = loss + ((x[:, axis] - label[:, axis]) ** 2).mean()
+        loss = loss + 0.25 * (1 - cov / (vx * vy).sqrt()) + 0.25 * (1 - 2 * cov / (vx + vy + (mx - my) ** 2))
+    return loss
+
+
+def similarity(x: Tensor, y: Tensor) -> Tensor:
+    cosine = (x @ y) / (x.norm() * y.norm())
+    differs = 0.05 if x[0].sign() != y[0].sign() else 0.0
+    return 1 - torch.arccos(cosine.clamp(-1, 1)) / torch.pi + 0.8 * (1 - (x.norm() - y.norm()).abs()) - differs
+
+
+def contrastive(x: Tensor, y_a: Tensor, y_n: Tensor) -> Tensor:
+    pos = torch.stack([similarity(a, b) for a, b in zip(x, y_a, strict=True)])
+    neg = torch.stack([similarity(a, b) for a, b in zip(x, y_n, strict=True)])
+    return -(pos.mean() - 0.5 * neg.mean() - 0.0025 * (pos**2).mean() - 0.25 * (neg**2).mean())
+
+
+def sparsemax(row: Tensor) -> Tensor:
+    ordered = row.sort(descending=True).values
+    for k in range(len(row), 0, -1):
+        threshold = (ordered[:k].sum() - 1) / k
+        if ordered[k - 1] > threshold:
+            return torch.where(row > threshold, row - threshold, torch.zeros(()))
+    raise AssertionError
+
+
+def regularisation(v: Tensor, v_a: Tensor, v_n: Tensor) -> Tensor:
+    unit = [u / (u.norm(dim=1, keepdim=True) + 1e-6) for u in (v, v_a, v_n)]
+    push = F.relu(1 - ((v_a - v_n) ** 2).sum(1)).mean()
+    return push + 0.01 * sum(((u - unit[0]).norm(dim=1) - 1).mean() for u in unit[1:])
+
+
+def reference(module: AVCE, data: list[dict[str, Tensor]], two_phase: bool, contrast: bool, stale: bool) -> None:
+    """Method.md section 6 as one obvious loop with one optimizer per network."""
+    e, r, h, v = module.backbone, module.regressor, module.projection_head, module.discriminative_head
+    rate = 1e-2 if two_phase else 1.7e-2
+    adam = [torch.optim.Adam(net.parameters(), lr=rate, betas=(0.5, 0.9)) for net in (e, r)]
+    sgd_h, sgd_v = (torch.optim.SGD(net.parameters(), lr=1e-2, momentum=0.9) for net in (h, v))
+    everything = [*adam, sgd_h, sgd_v]
+    module.train()
+    for step, batch in enumerate(data):
+        if step == 2:
+            for optimizer in everything:
+                optimizer.param_groups[0]["lr"] *= 0.5
+        torch.manual_seed((7 << 32) + step)
+        z = e(batch["image"])
+        loss = supervised(r(z), batch["label"])
+        if contrast:
+            torch.manual_seed((7 << 32) + step)  # R's dropout once more, as in the line above
+            x = r(z)
+            z_a, z_n = torch.stack([sparsemax(row) for row in z]), z.softmax(1)
+            loss = supervised(x, batch["label"]) + 0.5 * contrastive(x, h(z_a), h(z_n))
+        if two_phase:
+            for optimizer in everything:
+                optimizer.zero_grad()
+            loss.backward()
+            for optimizer in [*adam, *([sgd_h] if contrast else [])]:
+                optimizer.step()
+            z = e(batch["image"])
+        z_a, z_n = torch.stack([sparsemax(row) for row in z]), z.softmax(1)
+        second = regularisation(v(z), v(z_a), v(z_n))
+        for optimizer in everything:
+            optimizer.zero_grad(set_to_none=not (two_phase and stale))
+        (second if two_phase else loss + second).backward()
+        stepped = [adam[0], sgd_v]
+        if not two_phase or stale:
+            stepped.append(adam[1])
+        if not two_phase and contrast:
+            stepped.append(sgd_h)
+        for optimizer in stepped:
+            optimizer.step()
+
+
+@pytest.mark.parametrize("update", ["two_phase", "shared"])
+@pytest.mark.parametrize("contrast", [True, False])
+@pytest.mark.parametrize("stale", [True, False])
+def test_updates_equal_the_obvious_loop(update: str, contrast: bool, stale: bool) -> None:
+    formula = {} if contrast else {"crl_formula": NoCRL()}
+    module = method(update=update, batch_norm=False, stale_moments=stale, **formula)
+    expected = copy.deepcopy(module)
+    start = copy.deepcopy(module.state_dict())
+    reference(expected, batches(), update == "two_phase", contrast, stale)
+    trainer = fit(module, batches())
+    assert trainer.global_step == BATCHES, "the suite counts batches, not optimizer steps"
+    moved = {name for name, value in module.state_dict().items() if not torch.equal(value, start[name])}
+    assert any("projection_head" in name for name in moved) == contrast
+    for name, value in expected.state_dict().items():
+        torch.testing.assert_close(
+            module.state_dict()[name],
+            value,
+            atol=1e-6,
+            rtol=1e-5,
+            msg=lambda m: f"{name}: {m}",  # noqa: B023
+        )
+
+
+def test_losses_are_logged_by_their_names() -> None:
+    module = method()
+    logged = fit(module, batches()).callback_metrics
+    assert {"train/loss", "train/loss_supervised", "train/loss_crl", "train/loss_regularisation"} <= logged.keys()
+
+
+def test_a_diverged_training_stops_with_a_sentence() -> None:
+    data = batches()
+    data[1]["image"][0] = torch.inf
+    with pytest.raises(AvceError, match=r"the training has diverged\. Lower optimizer.learning_rate"):
+        fit(method(), data)
+
+
+def test_the_accidents_of_the_released_code() -> None:
+    module = method(evaluation_latch=True, dropout_at_test=True)
+    fit(module, batches())
+    assert not module.backbone.training
+    assert not module.regressor.training
+    module.on_test_model_eval()
+    assert module.regressor[0].training
+    plain = method()
+    fit(plain, batches())
+    plain.on_test_model_eval()
+    assert not any(layer.training for layer in plain.modules())
+
+
+def test_official_first_weights_of_the_heads() -> None:
+    module = method(head_weights="normal")
+    layers = [m for m in module.projection_head.modules() if isinstance(m, nn.Linear)]
+    assert (layers[0].bias == torch.tensor(0.01).double()).all()
+    assert layers[0].weight.detach().std() == pytest.approx(1, abs=0.1)

@@ -1,0 +1,111 @@
+from typing import Annotated, Literal
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from pydantic import Field
+
+from avce_pl.command_line import CONF, explain
+from avce_pl.errors import AvceError
+from avce_pl.experiment import build
+from avce_pl.settings import check_arguments, nearest, read_settings
+
+
+def plain(*overrides: str) -> dict:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
+
+
+class Part:
+    def __init__(
+        self,
+        rate: Annotated[float, Field(gt=0)],
+        given: object,
+        form: Literal["select", "reweight"] = "select",
+        sizes: tuple[int, ...] = (1,),
+    ) -> None:
+        self.rate = rate
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ({"rate": 1, "fomr": "select"}, "mining.fomr is not a setting; did you mean form?"),
+        ({"rate": 1, "form": "sel"}, "mining.form=sel does not work: input should be 'select' or 'reweight'."),
+        ({"rate": "fast"}, "mining.rate=fast does not work: input should be a valid number"),
+        ({"rate": 0}, "mining.rate=0 does not work: input should be greater than 0."),
+        ({"form": "select"}, "mining.rate is missing; give it on the command line as mining.rate=..."),
+        ({"rate": 1, "sizes": [1, "x"]}, "mining.sizes.1=x does not work"),
+        ({"rate": 1, "given": 3}, "mining.given is not a setting"),
+    ],
+)
+def test_wrong_arguments_are_sentences(section: dict, sentence: str) -> None:
+    with pytest.raises(AvceError) as error:
+        check_arguments(Part, section, "mining", given=["given"])
+    assert sentence in str(error.value)
+
+
+def test_right_arguments_are_converted() -> None:
+    assert check_arguments(Part, {"rate": 1, "sizes": [1, 2]}, "mining", ["given"]) == {"rate": 1.0, "sizes": (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"foo": 1}, "foo is not a setting"),
+        ({"sede": 1}, "sede is not a setting; did you mean seed?"),
+        ({"seed": -1}, "seed=-1 does not work"),
+        ({"seed": "one"}, "seed=one does not work: input should be a valid integer"),
+        ({"name": "../up"}, "name=../up does not work"),
+        ({"trainer": {"max_epohs": 1}}, "trainer.max_epohs is not a setting; did you mean max_epochs?"),
+        ({"trainer": {"accelerator": "gpus"}}, "trainer.accelerator=gpus does not work"),
+        ({"trainer": {"max_epochs": 0}}, "trainer.max_epochs=0 does not work: input should be greater than 0."),
+        ({"logger": {"mode": "dryrun"}}, "logger.mode=dryrun does not work"),
+    ],
+)
+def test_wrong_configurations_are_sentences(change: dict, sentence: str) -> None:
+    config = plain()
+    for key, value in change.items():
+        config[key] = config.get(key, {}) | value if isinstance(value, dict) else value
+    with pytest.raises(AvceError) as error:
+        read_settings(config)
+    assert sentence in str(error.value)
+
+
+def test_folder_is_made_of_the_choices() -> None:
+    settings = read_settings(plain("backbone=r18", "mining=hard", "seed=3", "name=x"))
+    assert str(settings.folder) == "outputs/x/synthetic/avce/r18/avce/hard/seed_3"
+
+
+@pytest.mark.parametrize("target", ["os.system", "torch.load", "builtins.open", "avce_plx.Evil", "None"])
+def test_only_classes_of_this_package_are_built(target: str) -> None:
+    with pytest.raises(AvceError, match="only classes of avce_pl are built"):
+        build({"_target_": target}, "mining")
+
+
+def test_a_missing_class_is_a_sentence() -> None:
+    with pytest.raises(AvceError, match=r"mining._target_=avce_pl.mining.hrad.Hard cannot be imported"):
+        build({"_target_": "avce_pl.mining.hrad.Hard"}, "mining")
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("backbon=r18", "backbon is not a setting; did you mean backbone?"),
+        ("backbone=r81", "backbone=r81: there is no such option; did you mean r18?"),
+        ("mining=none,hrad", "mining=hrad: there is no such option; did you mean hard?"),
+        ("trainer.max_epohs=3", "trainer.max_epohs is not a setting; did you mean trainer.max_epochs?"),
+        ("dataset.rot=/x", "dataset.rot is not a setting; did you mean dataset.root?"),
+    ],
+)
+def test_wrong_overrides_name_the_nearest(override: str, sentence: str, capsys) -> None:
+    from hydra.errors import HydraException
+
+    with pytest.raises(HydraException) as error:
+        plain(override)
+    assert explain(error.value, ["seed=1", override]) == 1
+    assert capsys.readouterr().err.strip() == f"Error: {sentence}"
+
+
+def test_nearest_lists_what_there_is_when_nothing_is_near() -> None:
+    assert nearest("zzz", ["b", "a"]) == ". There are: a, b."
