@@ -61,7 +61,7 @@ class SyntheticDataModule(FaceDataModule):
         images_per_subject: Positive = 20,
         population: Seed = 0,
         labels: LabelStyle = "affectnet",
-        level: Annotated[float, Field(ge=0, le=1)] = 0.7,
+        level: Annotated[float, Field(ge=0, le=1)] = 0.5,
         crop: Annotated[float, Field(gt=0)] = 1.3,
         express: NonNegative = 1.0,
         au_noise: NonNegative = 0.06,

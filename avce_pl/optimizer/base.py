@@ -29,7 +29,7 @@ class Recipe(ABC):
 
     def trunk(self, parameters: Iterable[Parameter], scale: float = 1.0) -> Adam:
         """Adam for encoder, compressor and regressor, its learning rate multiplied by `scale`."""
-        return Adam(list(parameters), lr=self.learning_rate * scale, betas=self.betas)
+        return Adam(list(parameters), lr=self.learning_rate * scale, betas=self.betas, fused=True)
 
     def heads(self, parameters: Iterable[Parameter]) -> SGD:
         """SGD for projection head and discriminative head."""
