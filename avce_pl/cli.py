@@ -72,3 +72,7 @@ def main() -> None:
     except AvceError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from avce_pl.wandb_key import has_key
+
 Finding = tuple[str, bool, str, str]  # what, whether it is well, what was found, the fix
 
 _PACKAGES = (
@@ -103,8 +105,6 @@ def _write_access(what: str, folder: Path) -> Finding:
 
 
 def _wandb_state() -> str:
-    from avce_pl.tracking import has_key
-
     if os.environ.get("WANDB_MODE"):
         return f"WANDB_MODE={os.environ['WANDB_MODE']} is set, logger.mode decides all the same"
     return "a key is configured: online" if has_key() else "no key: offline (`wandb login` changes that)"

@@ -28,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
+from rich.console import Console
 
 from avce_pl import tracking
 from avce_pl.backbone.base import Backbone, read_state_dict
@@ -39,6 +40,7 @@ from avce_pl.dataset.datamodule import FaceDataModule
 from avce_pl.errors import AvceError, Interrupted
 from avce_pl.method.base import Method
 from avce_pl.report.run_figure import draw_run
+from avce_pl.report.summary import print_run
 from avce_pl.settings import Settings, check_arguments, read_settings
 
 log = logging.getLogger(__name__)
@@ -94,6 +96,7 @@ def run_experiment(config: DictConfig) -> float:
         except BaseException:
             (folder / "failed.txt").write_text(traceback.format_exc())
             raise
+    print_run(folder, record, Console())
     return float(record["best"][settings.callbacks.monitor])
 
 

@@ -1,7 +1,6 @@
 """Weights & Biases: one run per training, online where a key is configured, offline otherwise, never a prompt."""
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,9 @@ import wandb
 from pytorch_lightning.loggers import WandbLogger
 
 from avce_pl.settings import Section, Settings
+from avce_pl.wandb_key import has_key
 
 log = logging.getLogger(__name__)
-
-
-def has_key() -> bool:
-    """Whether a W&B key is configured, without asking the network or the user."""
-    from requests.utils import get_netrc_auth
-
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-    return bool(os.environ.get("WANDB_API_KEY") or get_netrc_auth(host))
 
 
 def wandb_logger(settings: Settings, config: Section) -> WandbLogger:
@@ -34,7 +26,6 @@ def wandb_logger(settings: Settings, config: Section) -> WandbLogger:
     folder = settings.output_root.absolute()
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
     log.info("W&B is %s%s", mode, f"; `wandb leet {folder / 'wandb'}` shows the runs" if mode == "offline" else "")
-    os.environ.setdefault("WANDB_SILENT", "true")  # Lightning passes an argument that W&B warns about on every run
     choices = [settings.backbone["name"], settings.crl_formula["name"], settings.mining["name"]]
     logger = WandbLogger(
         save_dir=folder,
@@ -49,6 +40,7 @@ def wandb_logger(settings: Settings, config: Section) -> WandbLogger:
         config=config,
         settings=wandb.Settings(console="off", quiet=True, silent=True, x_disable_stats=True, x_disable_meta=True),
     )
+    logger._wandb_init.pop("anonymous", None)  # Lightning passes it and W&B warns about it on every run
     run = logger.experiment
     run.define_metric("val/*", step_metric="epoch")
     return logger

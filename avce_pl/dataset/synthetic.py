@@ -123,9 +123,7 @@ class SyntheticDataModule(FaceDataModule):
         FaceIndex.build(table, "synthetic", landmarks=np.stack(landmarks), identity=key).save(folder)
 
 
-def _drawn(
-    seed: int, table: pd.DataFrame, size: int, style: FaceStyle, chunk: int
-) -> Iterator[tuple[Face, Rendered]]:
+def _drawn(seed: int, table: pd.DataFrame, size: int, style: FaceStyle, chunk: int) -> Iterator[tuple[Face, Rendered]]:
     """Draws the faces of a table in its order, on all cores, `chunk` (one person's) at a time, with a progress bar."""
     subjects, indices = table["subject"].tolist(), table["index"].tolist()
     with ProcessPoolExecutor(initializer=_start_worker) as pool:

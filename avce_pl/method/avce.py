@@ -149,7 +149,7 @@ class AVCE(Method):
         else:
             self.update_parameters(losses["loss"] + second)
         losses["loss"] = losses["loss"].detach() + second
-        self.log_losses(losses)
+        self.end_batch(losses)
 
     def phase_one(self, latent: Tensor, sparse: Tensor, soft: Tensor, label: Tensor) -> dict[str, Tensor]:
         """The supervised and the contrastive loss of one batch.

@@ -1,0 +1,28 @@
+"""The few lines that a finished run prints."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+METRICS = ("ccc", "pcc", "rmse", "sagr")
+
+
+def print_run(folder: Path, record: dict[str, Any], console: Console) -> None:
+    """Prints the test metrics of a run, where its files are, and its picture.
+
+    Args:
+        folder: the run's folder.
+        record: what ``metrics.json`` holds.
+        console: where to print.
+    """
+    split = record["data"]["test_split"]
+    table = Table(f"on the {split} split", *(name.upper() for name in METRICS))
+    for axis in ("valence", "arousal"):
+        table.add_row(axis, *(f"{record['test'][f'test/{name}_{axis}']:.3f}" for name in METRICS))
+    console.print(table)
+    if split == "val":
+        console.print("There is no test split: these are the images that chose the best epoch, so the numbers flatter.")
+    console.print(f"files:   {folder}", soft_wrap=True)
+    console.print(f"picture: {folder / 'figure.png'}", soft_wrap=True)
