@@ -35,12 +35,10 @@ def draw_run(folder: Path, record: dict[str, Any]) -> Path:
         figure = Figure(figsize=(15, 8.6), layout="constrained")
         left, right = cast(Any, figure.subfigures(1, 2, width_ratios=(1.12, 1)))
         plane(left.subplots(), faces)
-        grid = right.subplots(2, 2, gridspec_kw={"height_ratios": (1, 1)})
-        for axes, (name, colour) in zip(grid[0], AXES, strict=True):
+        top, bottom = right.subfigures(2, 1)
+        for axes, (name, colour) in zip(top.subplots(1, 2), AXES, strict=True):
             agreement(axes, table, record, name, colour)
-        for axes in grid[1]:
-            axes.remove()
-        learning_curve(right.add_subplot(2, 1, 2), history)
+        learning_curve(bottom.subplots(), history)
         figure.suptitle(caption(record, len(table)), fontsize=11, color="#374151")
         path = folder / "figure.png"
         figure.savefig(path, format="png")
