@@ -94,7 +94,8 @@ def test_a_run_prints_its_result_and_where_it_is(tiny: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+    "number",
+    [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGKILL))],
 )
 def test_an_interrupted_run_goes_on_to_the_same_weights(
     number: signal.Signals, tiny: list[str], tmp_path: Path, cache: Path
