@@ -19,7 +19,9 @@ def explain(error: Exception, arguments: list[str]) -> int:
     import sys
 
     if isinstance(error, AvceError):
-        print(f"\nError: {error}", file=sys.stderr)
+        # a loading process hands its error over wrapped in its traceback; the sentence stands at the end
+        sentence = str(error).rpartition("avce_pl.errors.AvceError: ")[2].strip()
+        print(f"\nError: {sentence}", file=sys.stderr)
         return error.exit_code
     if "torchvision::nms" in str(error):
         print(

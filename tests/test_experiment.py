@@ -46,6 +46,10 @@ def test_a_run_leaves_its_record(run) -> None:
     assert history["val/ccc_mean"].max() == pytest.approx(record["best"]["val/ccc_mean"])
 
 
+def test_a_run_of_fewer_batches_than_are_logged_has_its_picture(run) -> None:
+    assert (run("trainer.log_every_n_steps=50") / "figure.png").exists()
+
+
 def test_the_same_command_again_is_already_done(run, caplog) -> None:
     folder = run()
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.name != ".lock"}

@@ -107,5 +107,11 @@ def test_wrong_overrides_name_the_nearest(override: str, sentence: str, capsys) 
     assert capsys.readouterr().err.strip() == f"Error: {sentence}"
 
 
+def test_an_error_of_a_loading_process_is_a_sentence(capsys) -> None:
+    wrapped = "Caught AvceError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+    assert explain(AvceError(f"{wrapped}avce_pl.errors.AvceError: a.jpg cannot be read.\n"), []) == 1
+    assert capsys.readouterr().err.strip() == "Error: a.jpg cannot be read."
+
+
 def test_nearest_lists_what_there_is_when_nothing_is_near() -> None:
     assert nearest("zzz", ["b", "a"]) == ". There are: a, b."

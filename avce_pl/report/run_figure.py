@@ -112,7 +112,7 @@ def learning_curve(axes: Axes, history: pd.DataFrame) -> None:
         )
     axes.set(xlabel="epoch", ylabel="CCC", ylim=(min(0.0, *axes.get_ylim()), 1))
     axes.set_title("Learning curve")
-    training = history.dropna(subset=["train/loss"])
+    training = history.reindex(columns=["step", "train/loss"]).dropna()  # none logged in a run of a few batches
     loss = axes.twinx()
     per_epoch = history["step"].max() / epoch.max()
     loss.plot(
