@@ -375,6 +375,11 @@ def _circumstances() -> dict[str, Any]:
 
 def _quiet_libraries() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    known = (".*does not have many workers.*", ".*across ranks is recommended.*", ".*LeafSpec.*is deprecated.*")
+    known = (
+        ".*does not have many workers.*",
+        ".*across ranks is recommended.*",
+        ".*LeafSpec.*is deprecated.*",
+        ".*smaller than the logging.*",
+    )
     for message in known:
         warnings.filterwarnings("ignore", message=message)
