@@ -1,6 +1,7 @@
 """Turns what went wrong on the command line of ``run.py`` into a sentence."""
 
 import re
+import sys
 import traceback
 from pathlib import Path
 
@@ -16,8 +17,6 @@ def explain(error: Exception, arguments: list[str]) -> int:
 
     An `AvceError` and a mistake in an override are printed as sentences; anything else keeps its traceback.
     """
-    import sys
-
     if isinstance(error, AvceError):
         # a loading process hands its error over wrapped in its traceback; the sentence stands at the end
         sentence = str(error).rpartition("avce_pl.errors.AvceError: ")[2].strip()
