@@ -14,9 +14,14 @@ from omegaconf import DictConfig
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float:
     """Runs one row; returns its best monitored value."""
+    from avce_pl.command_line import explain
+    from avce_pl.errors import Interrupted
     from avce_pl.experiment import run_experiment  # torch is imported when there is something to train
 
-    return run_experiment(config)
+    try:
+        return run_experiment(config)
+    except Interrupted as interrupted:
+        sys.exit(explain(interrupted, []))  # ends a sweep, which goes on after an ordinary exception
 
 
 if __name__ == "__main__":

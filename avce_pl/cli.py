@@ -1,4 +1,4 @@
-"""The command ``avce``: faces without a licence, and a look at the machine."""
+"""The command ``avce``: faces without a licence, tables from run folders, and a look at the machine."""
 
 import sys
 from pathlib import Path
@@ -48,6 +48,30 @@ def synthesize(
         _writable(out)
         write_csv(out, train=train, val=val, size=size, seed=seed)
         typer.echo(f"wrote {out}; train on it with: python run.py dataset={layout} root={out}")
+
+
+@app.command()
+def table(
+    name: Annotated[str, typer.Argument(help="A table of the paper, such as table2, or the name of any sweep.")],
+    outputs: Annotated[Path, typer.Option(help="output_root of the sweep.")] = Path("outputs"),
+    dataset: Annotated[str | None, typer.Option(help="Which data set, if the sweep ran on several.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds that were asked for, such as 0,1,2.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; the sweep's own if not given.")] = None,
+) -> None:
+    """Makes a table from run folders alone, also while the sweep is still running: .md, .csv, .tex and .png."""
+    from avce_pl.report.table import make_table
+    from avce_pl.report.table_figure import draw_table
+
+    try:
+        numbers = [int(seed) for seed in seeds.split(",")] if seeds else []
+    except ValueError:
+        raise AvceError(f"--seeds {seeds}: give whole numbers with commas, such as 0,1,2.") from None
+    made = make_table(name, outputs, dataset, numbers)
+    folder = out or outputs / name
+    _writable(folder)
+    paths = [*made.write(folder, name), draw_table(made, folder / f"{name}.png")]
+    typer.echo(made.markdown())
+    typer.echo("files: " + ", ".join(str(path) for path in paths))
 
 
 @app.command()

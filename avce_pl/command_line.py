@@ -42,7 +42,7 @@ def _check_override(argument: str) -> str | None:
     """A sentence about an override whose key or option does not exist, ``None`` where it does."""
     from avce_pl.settings import nearest
 
-    match = re.fullmatch(r"[+~]{0,2}([\w./@]+)(?:=(.*))?", argument)
+    match = re.fullmatch(r"[+~]{0,2}([\w./@]+)=(.*)", argument)
     if match is None:
         return None
     key, value = match[1], match[2]

@@ -15,5 +15,8 @@ class Interrupted(AvceError):  # noqa: N818 - it is no fault
     """The run was asked to stop (Ctrl-C, SIGTERM) and has saved its state; exit code 128 + the signal's number."""
 
     def __init__(self, text: str, exit_code: int) -> None:
-        super().__init__(text)
+        super().__init__(text, exit_code)  # both, or it could not travel between processes
         self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return str(self.args[0])

@@ -24,6 +24,8 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -86,6 +88,13 @@ def run_experiment(config: DictConfig) -> float:
         raise AvceError(f"The configuration cannot be resolved: {error}") from None
     settings = read_settings(cast(dict[str, Any], plain))
     folder = settings.folder
+    sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    if sweep and settings.trainer.devices * settings.trainer.num_nodes > 1:
+        raise AvceError(
+            f"A row of a sweep runs on one device, but trainer.devices={settings.trainer.devices} and "
+            f"trainer.num_nodes={settings.trainer.num_nodes}: every process would run the whole sweep. Leave -m out "
+            "for one run on several devices, or run rows beside each other with hydra/launcher=joblib."
+        )
     _quiet_libraries()
     with _own(folder):
         (folder / "failed.txt").unlink(missing_ok=True)
@@ -96,8 +105,12 @@ def run_experiment(config: DictConfig) -> float:
         except BaseException:
             (folder / "failed.txt").write_text(traceback.format_exc())
             raise
-    print_run(folder, record, Console())
-    return float(record["best"][settings.callbacks.monitor])
+    best = float(record["best"][settings.callbacks.monitor])
+    if sweep:
+        log.info("%s: best %s %.3f, in %s", settings.label, settings.callbacks.monitor, best, folder)
+    else:
+        print_run(folder, record, Console())
+    return best
 
 
 def build(section: Mapping[str, Any], group: str, **given: Any) -> Any:
@@ -231,7 +244,12 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
     )
     interruption = Interruption(last, settings.callbacks.checkpoint_minutes)
     predictions = PredictionWriter(datamodule.index, datamodule.test_split)
-    callbacks: list[pl.Callback] = [best, interruption, predictions, RunProgress(settings.callbacks.monitor)]
+    callbacks: list[pl.Callback] = [
+        best,
+        interruption,
+        predictions,
+        RunProgress(settings.callbacks.monitor, settings.label),
+    ]
     tracker = tracking.wandb_logger(settings, config) if settings.logger.name == "wandb" else None
     loggers: list[Logger] = [History(folder / "history.csv"), *([tracker] if tracker else [])]
     record: dict[str, Any] | None = None

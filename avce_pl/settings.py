@@ -79,6 +79,11 @@ class Settings(BaseModel):
     logger: LoggerSettings
 
     @property
+    def label(self) -> str:
+        """A short name of the run, such as ``al-avce-hard-s0``."""
+        return f"{self.backbone['name']}-{self.crl_formula['name']}-{self.mining['name']}-s{self.seed}"
+
+    @property
     def folder(self) -> Path:
         """The run's folder, made of the names of what was chosen; no timestamps."""
         choices = (self.dataset, self.method, self.backbone, self.crl_formula, self.mining)

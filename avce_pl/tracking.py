@@ -34,7 +34,7 @@ def wandb_logger(settings: Settings, config: Section) -> WandbLogger:
         mode=mode,
         reinit="create_new",
         group=settings.name,
-        name="-".join([*choices, f"s{settings.seed}"]),
+        name=settings.label,
         tags=[settings.dataset["name"], settings.method["name"], *choices],
         job_type="train",
         config=config,

@@ -53,8 +53,8 @@ def test_arrows(file: Path) -> None:
         assert not used & {"torch", "pytorch_lightning"}
     if here == "report":
         assert not used & {"torch", "pytorch_lightning", "torchmetrics", "torchvision"}
-        assert parts <= {"errors"}
-    if here != "experiment":
+        assert parts <= {"errors", "resources"}
+    if here not in ("experiment", "sweep"):
         assert not used & {"hydra", "omegaconf"}
     if here not in ("tracking", "experiment"):
         assert "wandb" not in used

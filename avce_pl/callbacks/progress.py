@@ -1,6 +1,7 @@
 """One progress line for the whole training, with the time left."""
 
 import logging
+import multiprocessing
 import time
 from datetime import timedelta
 from typing import Any
@@ -14,11 +15,18 @@ log = logging.getLogger(__name__)
 class RunProgress(pl.Callback):
     """Shows batches done of all batches of all epochs, the last validation score and the time left.
 
-    In a terminal as a bar; elsewhere (a log file, a cluster) as one line per epoch.
+    In a terminal as a bar; elsewhere (a log file, a cluster, a row of a sweep beside others) as one line per epoch.
     """
 
-    def __init__(self, monitor: str) -> None:
+    def __init__(self, monitor: str, label: str) -> None:
+        """Prepares the callback.
+
+        Args:
+            monitor: the validation score to show.
+            label: a short name of the run.
+        """
         self.monitor = monitor
+        self.label = label
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._start = (0.0, 0)
@@ -28,7 +36,7 @@ class RunProgress(pl.Callback):
         done = trainer.global_step
         self._start = (time.monotonic(), done)
         bar = Progress(
-            TextColumn("[bold]training"),
+            TextColumn(f"[bold]{self.label}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("batches, epoch {task.fields[epoch]}, {task.fields[score]}"),
@@ -36,7 +44,8 @@ class RunProgress(pl.Callback):
             TextColumn("left"),
             refresh_per_second=4,
         )
-        if trainer.is_global_zero and bar.console.is_terminal:
+        alone = multiprocessing.current_process().name == "MainProcess"  # two bars would draw over each other
+        if trainer.is_global_zero and bar.console.is_terminal and alone:
             self._bar = bar
             self._bar.start()
             self._task = self._bar.add_task(
@@ -62,7 +71,8 @@ class RunProgress(pl.Callback):
             left = (time.monotonic() - started) / max(1, done - first)
             left *= int(trainer.estimated_stepping_batches) - done
             log.info(
-                "epoch %d of %s, %s, %s left",
+                "%s: epoch %d of %s, %s, %s left",
+                self.label,
                 trainer.current_epoch + 1,
                 trainer.max_epochs,
                 score,

@@ -3,14 +3,14 @@
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, replace
-from functools import cached_property
-from itertools import repeat
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import cv2
 import numpy as np
@@ -23,19 +23,108 @@ from rich.progress import track
 import avce_pl.synthesis
 from avce_pl.dataset.cache import ImageArray, cached, digest, write_images
 from avce_pl.dataset.datamodule import FaceDataModule, Jitter, Natural, Positive, Seed
-from avce_pl.dataset.index import FaceIndex
+from avce_pl.dataset.index import LABELS, FaceIndex
 from avce_pl.dataset.loading import Images
-from avce_pl.synthesis import Face, FaceStyle, Rendered, draw
+from avce_pl.synthesis import Face, FaceStyle, Rendered, render, sample_face
 from avce_pl.synthesis.labels import LabelStyle
 from avce_pl.synthesis.writers import FIRST_SUBJECT
 
 NonNegative = Annotated[float, Field(ge=0)]
 
 
-class SyntheticDataModule(FaceDataModule):
+@dataclass(frozen=True)
+class People:
+    """Who is drawn, and how; small enough to send to other processes.
+
+    Attributes:
+        population: Seed of the people and their faces.
+        faces: Number of faces of each person.
+        style: What the faces look like.
+    """
+
+    population: int
+    faces: int
+    style: FaceStyle
+
+    @abstractmethod
+    def sample(self, subject: int) -> list[Face]:
+        """All faces of one person."""
+
+    @abstractmethod
+    def columns(self, subject: int) -> dict[str, Any]:
+        """Columns of the index for them, beside split, labels, expression and path."""
+
+
+class ProceduralDataModule(FaceDataModule):
     """Faces drawn by `avce_pl.synthesis`, rendered once and kept; scores on them say nothing about real ones.
 
-    They are rendered `resize_size` pixels wide, with a zoom at which the centre crop shows what `crop` says.
+    They are rendered `resize_size` pixels wide, with a zoom at which the centre crop shows what the style says.
+    """
+
+    protocol: ClassVar[str]
+    subjects: Mapping[str, int]
+    """People in each split; nobody is in two."""
+    people: People
+
+    def open_index(self) -> FaceIndex:
+        """Opens the index, rendering the faces if that was not done yet."""
+        return FaceIndex.load(self._folder)
+
+    def open_images(self, index: FaceIndex) -> Images:
+        """Maps the rendered images into memory."""
+        return ImageArray(self._folder / "images.npy")
+
+    @cached_property
+    def _folder(self) -> Path:
+        style = self.people.style
+        zoomed = replace(style, crop=style.crop * self.image_size / self.resize_size)
+        people = replace(self.people, style=zoomed)
+        key = digest(
+            self.subjects,
+            asdict(people),
+            self.resize_size,
+            _generator_digest(),
+            cv2.__version__,  # versions differ in single pixels
+        )
+        return cached(self.cache_dir / f"{self.protocol}-{key}", lambda folder: self._draw(folder, people, key))
+
+    def _draw(self, folder: Path, people: People, key: str) -> None:
+        """Draws everybody on all cores, with a progress bar; writes images and index."""
+        subjects = [(split, FIRST_SUBJECT[split] + n) for split, count in self.subjects.items() for n in range(count)]
+        tables: list[pd.DataFrame] = []
+        landmarks: list[NDArray[np.float32]] = []
+
+        def images() -> Iterator[NDArray[np.uint8]]:
+            with ProcessPoolExecutor(initializer=_start_worker) as pool:
+                drawn = pool.map(partial(_draw_person, people, self.resize_size), [subject for _, subject in subjects])
+                bar = track(drawn, "Drawing faces", len(subjects), console=Console(stderr=True), transient=True)
+                for (split, subject), faces in zip(subjects, bar, strict=True):
+                    labels = [(*face.label.tolist(), face.expression) for face, _ in faces]
+                    paths = [f"{subject}/{number}" for number in range(len(faces))]
+                    table = pd.DataFrame(labels, columns=[*LABELS, "expression"])
+                    tables.append(table.assign(path=paths, split=split, **people.columns(subject)))
+                    landmarks.extend(rendered.landmarks for _, rendered in faces)
+                    yield from (rendered.image for _, rendered in faces)
+
+        write_images(folder / "images.npy", images(), len(subjects) * people.faces, self.resize_size)
+        table = pd.concat(tables, ignore_index=True)
+        FaceIndex.build(table, self.protocol, landmarks=np.stack(landmarks), identity=key).save(folder)
+
+
+class Stills(People):
+    """Pictures that have nothing to do with each other."""
+
+    def sample(self, subject: int) -> list[Face]:
+        """All faces of one person."""
+        return [sample_face(self.population, subject, number, self.style) for number in range(self.faces)]
+
+    def columns(self, subject: int) -> dict[str, Any]:
+        """The subject."""
+        return {"subject": subject}
+
+
+class SyntheticDataModule(ProceduralDataModule):
+    """Procedural pictures of people, see `ProceduralDataModule`.
 
     Args:
         train_subjects: People in the training images.
@@ -52,6 +141,8 @@ class SyntheticDataModule(FaceDataModule):
         label_noise: Standard deviation of the annotator's jitter.
         image_size: See `FaceDataModule`, as the others.
     """
+
+    protocol = "synthetic"
 
     def __init__(
         self,
@@ -76,66 +167,19 @@ class SyntheticDataModule(FaceDataModule):
     ) -> None:
         super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, seed, cache_dir)
         self.subjects = {"train": train_subjects, "val": val_subjects, "test": test_subjects}
-        self.images_per_subject = images_per_subject
-        self.population = population
-        self.style = FaceStyle(labels, level, crop, express, au_noise, label_noise)
-
-    def open_index(self) -> FaceIndex:
-        """Opens the index, rendering the faces if that was not done yet."""
-        return FaceIndex.load(self._folder)
-
-    def open_images(self, index: FaceIndex) -> Images:
-        """Maps the rendered images into memory."""
-        return ImageArray(self._folder / "images.npy")
-
-    @cached_property
-    def _folder(self) -> Path:
-        style = replace(self.style, crop=self.style.crop * self.image_size / self.resize_size)
-        key = digest(
-            self.subjects,
-            self.images_per_subject,
-            self.population,
-            asdict(style),
-            self.resize_size,
-            _generator_digest(),
-            cv2.__version__,  # versions differ in single pixels
-        )
-        return cached(self.cache_dir / f"synthetic-{key}", lambda folder: self._draw(folder, style, key))
-
-    def _draw(self, folder: Path, style: FaceStyle, key: str) -> None:
-        people = [(split, FIRST_SUBJECT[split] + n) for split, count in self.subjects.items() for n in range(count)]
-        table = pd.DataFrame(
-            [(split, person, index) for split, person in people for index in range(self.images_per_subject)],
-            columns=["split", "subject", "index"],
-        )
-        labels: list[tuple[float, float, int]] = []
-        landmarks: list[NDArray[np.float32]] = []
-
-        def images() -> Iterator[NDArray[np.uint8]]:
-            for face, rendered in _drawn(self.population, table, self.resize_size, style, self.images_per_subject):
-                labels.append((float(face.label[0]), float(face.label[1]), face.expression))
-                landmarks.append(rendered.landmarks)
-                yield rendered.image
-
-        write_images(folder / "images.npy", images(), len(table), self.resize_size)
-        table["path"] = table["subject"].astype(str) + "/" + table.pop("index").astype(str)
-        table[["valence", "arousal", "expression"]] = labels
-        FaceIndex.build(table, "synthetic", landmarks=np.stack(landmarks), identity=key).save(folder)
+        style = FaceStyle(labels, level, crop, express, au_noise, label_noise)
+        self.people = Stills(population, images_per_subject, style)
 
 
-def _drawn(seed: int, table: pd.DataFrame, size: int, style: FaceStyle, chunk: int) -> Iterator[tuple[Face, Rendered]]:
-    """Draws the faces of a table in its order, on all cores, `chunk` (one person's) at a time, with a progress bar."""
-    subjects, indices = table["subject"].tolist(), table["index"].tolist()
-    with ProcessPoolExecutor(initializer=_start_worker) as pool:
-        drawn = pool.map(draw, repeat(seed), subjects, indices, repeat(size), repeat(style), chunksize=chunk)
-        yield from track(drawn, "Drawing faces", len(table), console=Console(stderr=True), transient=True)
+def _draw_person(people: People, size: int, subject: int) -> list[tuple[Face, Rendered]]:
+    return [(face, render(face, size)) for face in people.sample(subject)]
 
 
 def _generator_digest() -> str:
     """Hash of the source of the face generator: changing it changes the data."""
     source = hashlib.blake2b(digest_size=10)
     for path in sorted(Path(avce_pl.synthesis.__file__).parent.glob("*.py")):
-        if path.stem not in ("contact_sheet", "video", "writers"):  # these draw nothing here
+        if path.stem not in ("contact_sheet", "writers"):  # these draw nothing here
             source.update(path.read_bytes())
     return source.hexdigest()
 

@@ -30,7 +30,9 @@ def test_the_index_says_what_was_drawn(cache: str) -> None:
     assert data.describe()["rows"] == {"train": 6, "val": 4, "test": 2}
     assert data.test_split == "test"
     assert data.resize_size == 37
-    style = replace(data.style, crop=data.style.crop * 32 / 37)  # so that the centre crop shows what `crop` says
+    style = replace(
+        data.people.style, crop=data.people.style.crop * 32 / 37
+    )  # so that the centre crop shows what `crop` says
     assert data.faces.landmarks is not None
     for row, path in enumerate(data.index["path"]):
         face, rendered = draw(0, *map(int, path.split("/")), 37, style)

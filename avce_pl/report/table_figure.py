@@ -1,0 +1,44 @@
+"""The picture of a table: every row's mean ± sd, and the published value."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from avce_pl.report import style
+from avce_pl.report.table import Table
+
+_COLOURS = {"valence": style.VALENCE, "arousal": style.AROUSAL}
+
+
+def draw_table(table: Table, path: Path) -> Path:
+    """Draws a table as dots with error bars, one panel per metric, and writes it as PNG."""
+    layout, names = table.layout, [" · ".join(name) for name in table.names]
+    height = np.arange(len(names))[::-1]
+    with mpl.rc_context(style.RC):
+        figure = Figure(figsize=(4.2 * len(layout.metrics) + 1.6, 0.36 * len(names) + 1.9), layout="constrained")
+        panels = figure.subplots(1, len(layout.metrics), sharey=True, squeeze=False)[0]
+        for axes, (metric, title) in zip(panels, layout.metrics.items(), strict=True):
+            values = table.values[table.values["metric"] == metric]
+            colour = next((c for axis, c in _COLOURS.items() if axis in metric), style.TRUE)
+            bars: dict[str, Any] = {"fmt": "o", "color": colour, "capsize": 3, "markersize": 6, "elinewidth": 1.4}
+            axes.errorbar(values["mean"], height, xerr=values["sd"].fillna(0), label="here, mean ± sd", **bars)
+            if values["published"].notna().any():
+                axes.scatter(
+                    values["published"],
+                    height,
+                    marker="D",
+                    s=34,
+                    facecolor="none",
+                    edgecolor=style.TRUE,
+                    label="published",
+                )
+            axes.set_title(title)
+            axes.set_ylim(-0.7, len(names) - 0.3)
+            axes.set_yticks(height, names)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        figure.suptitle("\n".join([layout.title, *table.notes[:1]]), fontsize=11, color="#374151")
+        figure.savefig(path, format="png")
+    return path

@@ -1,0 +1,64 @@
+"""What a sweep says about itself: which row of how many is done, and the time left."""
+
+import json
+import logging
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+
+
+class SweepProgress(Callback):
+    """Writes one line whenever a row of a ``-m`` run has ended, whichever launcher runs the rows.
+
+    Rows can end in other processes and on other machines, so what they share is a folder: ``sweep.json`` says how
+    many rows there are and when they were started, and every row that ends leaves an empty file in ``ended/``.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Counts the rows before the first one starts."""
+        arguments = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+        overrides = OverridesParser.create().parse_overrides([*arguments, *config.hydra.overrides.task])
+        (rows,) = BasicSweeper.split_arguments(overrides, None)
+        folder = _folder(config)
+        ended = folder / "ended"
+        ended.mkdir(parents=True, exist_ok=True)
+        for file in ended.iterdir():
+            file.unlink()
+        (folder / "sweep.json").write_text(json.dumps({"rows": len(rows), "started": time.time()}))
+        log.info("%d rows in %s; a row that is finished already is not run again", len(rows), folder.parent)
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Notes when the row began."""
+        self._began = time.time()
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Says how many rows are done, and how long the others will take at the pace so far."""
+        folder = _folder(config)
+        if "num" not in config.hydra.job or not (folder / "sweep.json").exists():
+            return  # a single run
+        sweep = json.loads((folder / "sweep.json").read_text())
+        trained = (
+            time.time() - self._began > 5
+        )  # a row that was done before takes no time, and says nothing of the pace
+        (folder / "ended" / f"{config.hydra.job.num}{'' if trained else '-before'}").touch()
+        ended = [file.name for file in (folder / "ended").iterdir()]
+        left = sweep["rows"] - len(ended)
+        trainings = sum(not name.endswith("-before") for name in ended)
+        text = f"row {len(ended)} of {sweep['rows']} has ended ({' '.join(config.hydra.overrides.task)})"
+        if left and trainings:
+            seconds = (time.time() - sweep["started"]) / trainings * left
+            text += f"; about {timedelta(seconds=round(seconds))} left"
+        log.info(text)
+
+
+def _folder(config: DictConfig) -> Path:
+    return Path(config.hydra.sweep.dir) / ".sweep"
