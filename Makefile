@@ -5,12 +5,20 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SEED ?= 0
 ARGS ?=
+# for tables
+SEEDS ?= 0,1,2
+OUTPUTS ?= outputs
+DATASET ?=
+DATA_ROOT ?=
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+# procedural faces: rows of a minute beside each other, one core each; a real data set: the paper's budget, row by row
+BUDGET = $(if $(DATASET),budget=paper dataset=$(DATASET) root=$(DATA_ROOT),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) trainer.num_threads=1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check clean
+.PHONY: help setup demo ablation-table2 test test-slow check clean
 
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv and install everything from pinned versions
 
@@ -25,6 +33,11 @@ $(STAMP): pyproject.toml $(wildcard constraints/*.txt)
 
 demo: $(STAMP)  ## train and test AVCE on procedural faces, about two minutes after installation
 	@$(BIN)/python run.py experiment=demo seed=$(SEED) $(ARGS)
+
+# the table is made also where a row failed, and the exit code is the sweep's
+ablation-table2: $(STAMP)  ## Table 2; SEEDS=0,1,2 JOBS=2 ARGS='...'; DATASET=aff_wild DATA_ROOT=... for the real data
+	@$(BIN)/python run.py -m experiment=table2 seed=$(SEEDS) output_root=$(OUTPUTS) $(BUDGET) $(ARGS); code=$$?; \
+	$(BIN)/avce table table2 --seeds $(SEEDS) --outputs $(OUTPUTS) $(if $(DATASET),--dataset $(DATASET)) && exit $$code
 
 test: $(STAMP)  ## run the tests (a few minutes)
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)

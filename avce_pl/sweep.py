@@ -33,7 +33,9 @@ class SweepProgress(Callback):
         ended.mkdir(parents=True, exist_ok=True)
         for file in ended.iterdir():
             file.unlink()
-        (folder / "sweep.json").write_text(json.dumps({"rows": len(rows), "started": time.time()}))
+        varying = {argument for row in rows for argument in row} - set.intersection(*map(set, rows))
+        sweep = {"rows": len(rows), "started": time.time(), "varying": sorted(varying)}
+        (folder / "sweep.json").write_text(json.dumps(sweep))
         log.info("%d rows in %s; a row that is finished already is not run again", len(rows), folder.parent)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -53,7 +55,8 @@ class SweepProgress(Callback):
         ended = [file.name for file in (folder / "ended").iterdir()]
         left = sweep["rows"] - len(ended)
         trainings = sum(not name.endswith("-before") for name in ended)
-        text = f"row {len(ended)} of {sweep['rows']} has ended ({' '.join(config.hydra.overrides.task)})"
+        row = " ".join(override for override in config.hydra.overrides.task if override in sweep["varying"])
+        text = f"row {len(ended)} of {sweep['rows']} has ended ({row})"
         if left and trainings:
             seconds = (time.time() - sweep["started"]) / trainings * left
             text += f"; about {timedelta(seconds=round(seconds))} left"

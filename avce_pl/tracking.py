@@ -1,5 +1,6 @@
 """Weights & Biases: one run per training, online where a key is configured, offline otherwise, never a prompt."""
 
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def wandb_logger(settings: Settings, config: Section) -> WandbLogger:
         mode = "online" if has_key() else "offline"
     folder = settings.output_root.absolute()
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
-    log.info("W&B is %s%s", mode, f"; `wandb leet {folder / 'wandb'}` shows the runs" if mode == "offline" else "")
+    _announce(mode, folder / "wandb")
     choices = [settings.backbone["name"], settings.crl_formula["name"], settings.mining["name"]]
     logger = WandbLogger(
         save_dir=folder,
@@ -44,6 +45,11 @@ def wandb_logger(settings: Settings, config: Section) -> WandbLogger:
     run = logger.experiment
     run.define_metric("val/*", step_metric="epoch")
     return logger
+
+
+@functools.cache  # once, not in every row of a sweep
+def _announce(mode: str, folder: Path) -> None:
+    log.info("W&B is %s%s", mode, f"; `wandb leet {folder}` shows the runs" if mode == "offline" else "")
 
 
 def finish(logger: WandbLogger, record: dict[str, Any] | None, folder: Path) -> None:

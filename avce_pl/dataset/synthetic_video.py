@@ -57,7 +57,7 @@ class SyntheticVideoDataModule(ProceduralDataModule):
         frames_per_video: Positive = 40,
         rate: Annotated[float, Field(gt=0)] = 1.0,
         population: Seed = 0,
-        level: Annotated[float, Field(ge=0, le=1)] = 0.5,
+        level: Annotated[float, Field(ge=0, le=1)] = 0.35,
         crop: Annotated[float, Field(gt=0)] = 1.3,
         express: NonNegative = 1.0,
         au_noise: NonNegative = 0.08,
