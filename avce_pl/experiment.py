@@ -6,7 +6,6 @@ Everything below this module takes plain arguments and can be used without Hydra
 import fcntl
 import hashlib
 import importlib
-import inspect
 import json
 import logging
 import os
@@ -43,7 +42,7 @@ from avce_pl.errors import AvceError, Interrupted
 from avce_pl.method.base import Method
 from avce_pl.report.run_figure import draw_run
 from avce_pl.report.summary import print_run
-from avce_pl.settings import Settings, check_arguments, read_settings
+from avce_pl.settings import Settings, check_arguments, parameters, read_settings
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +133,7 @@ def build(section: Mapping[str, Any], group: str, **given: Any) -> Any:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise AvceError(f"{group}._target_={target} cannot be imported: {error}.") from error
-    wanted = inspect.signature(cls).parameters
+    wanted = parameters(cls)
     given = {key: value for key, value in given.items() if key in wanted}
     section = {key: value for key, value in section.items() if key not in ("name", "_target_")}
     return cls(**check_arguments(cls, section, group, given), **given)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -114,16 +114,31 @@ def check_arguments(target: type, section: Mapping[str, Any], where: str, given:
     Raises:
         AvceError: see `read_settings`.
     """
-    hints = get_type_hints(target.__init__, include_extras=True)  # type: ignore[misc]
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(target).parameters.values():
-        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        if named and parameter.name not in given:
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[parameter.name] = (hints[parameter.name], FieldInfo(default=default))
+    fields: dict[str, Any] = {
+        name: (hint, FieldInfo(default=... if default is inspect.Parameter.empty else default))
+        for name, (hint, default) in parameters(target).items()
+        if name not in given
+    }
     model = create_model(target.__name__, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
     values = _checked(model, section, where)
     return {name: getattr(values, name) for name in section}
+
+
+def parameters(target: type) -> dict[str, tuple[Any, Any]]:
+    """The parameters of a class's constructor: name -> annotated type and default (``Parameter.empty`` for none).
+
+    ``**options: Unpack[SomeTypedDict]`` stands for the keys of the dict, whose defaults are the base class's.
+    """
+    hints = get_type_hints(target.__init__, include_extras=True)  # type: ignore[misc]
+    found: dict[str, tuple[Any, Any]] = {}
+    for parameter in inspect.signature(target).parameters.values():
+        hint = hints.get(parameter.name)
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            found[parameter.name] = (hint, parameter.default)
+        elif parameter.kind is parameter.VAR_KEYWORD and get_origin(hint) is Unpack:
+            (options,) = get_args(hint)
+            found |= {name: (hint, None) for name, hint in get_type_hints(options, include_extras=True).items()}
+    return found
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,7 +1,6 @@
 """Every YAML file on disk is a test."""
 
 import importlib
-import inspect
 import re
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from omegaconf import OmegaConf
 
 from avce_pl.command_line import CONF
 from avce_pl.experiment import build_datamodule, build_module
-from avce_pl.settings import read_settings
+from avce_pl.settings import parameters, read_settings
 
-FILES = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name not in ("experiment", "preset"))
+FILES = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name not in ("experiment", "preset", "budget"))
 COMPONENTS = [path for path in FILES if "_target_" in path.read_text()]
 # parameters that the program supplies
 GIVEN = {
@@ -48,12 +47,7 @@ def test_keys_are_the_parameters_of_one_class(path: Path) -> None:
     group = path.parent.name
     assert module.startswith(f"avce_pl.{group}."), "mining=hard opens avce_pl/mining/hard.py"
     target = getattr(importlib.import_module(module), cls)
-    parameters = {
-        p.name
-        for p in inspect.signature(target).parameters.values()
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    }
-    assert section.keys() - {"name", "_target_"} == parameters - GIVEN.get(group, set())
+    assert section.keys() - {"name", "_target_"} == parameters(target).keys() - GIVEN.get(group, set())
 
 
 @pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=name)
@@ -71,6 +65,9 @@ def test_every_option_trains(path: Path, tiny: list[str], tmp_path: Path, reques
         write_csv(tmp_path / "faces", train=8, val=4, size=80)
         mine = [o for o in tiny if "subject" not in o]
         overrides = [*mine, "dataset=csv", f"root={tmp_path / 'faces'}", "dataset.num_workers=0"]
+    if (group, option) == ("dataset", "synthetic_video"):
+        mine = [o.replace("images_per_subject", "frames_per_video").replace("subjects", "videos") for o in tiny]
+        overrides = [*mine, "dataset=synthetic_video"]
     if (group, option) == ("trainer", "ddp"):
         overrides.append("trainer.devices=1")  # two processes are tried as a user starts them, in test_run.py
     one = settings(*overrides)
@@ -83,6 +80,11 @@ def test_every_option_trains(path: Path, tiny: list[str], tmp_path: Path, reques
     assert trainer.global_step == 1
     assert not before.equal(module.backbone.compressor[-2].weight)
     assert "val/ccc_mean" in trainer.callback_metrics
+
+
+@pytest.mark.parametrize("budget", [path.stem for path in sorted((CONF / "budget").glob("*.yaml"))])
+def test_every_budget_composes(budget: str) -> None:
+    settings(f"budget={budget}", "method=avce")
 
 
 @pytest.mark.parametrize("preset", [path.stem for path in sorted((CONF / "preset").glob("*.yaml"))])

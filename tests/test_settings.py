@@ -1,4 +1,4 @@
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict, Unpack
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -115,3 +115,21 @@ def test_an_error_of_a_loading_process_is_a_sentence(capsys) -> None:
 
 def test_nearest_lists_what_there_is_when_nothing_is_near() -> None:
     assert nearest("zzz", ["b", "a"]) == ". There are: a, b."
+
+
+class Options(TypedDict, total=False):
+    rate: Annotated[float, Field(gt=0)]
+    seed: int
+
+
+class Reader:
+    def __init__(self, root: str, **options: Unpack[Options]) -> None:
+        self.root = root
+
+
+def test_an_unpacked_dict_stands_for_its_keys() -> None:
+    assert check_arguments(Reader, {"root": "x", "rate": "2"}, "dataset", ["seed"]) == {"root": "x", "rate": 2.0}
+    with pytest.raises(AvceError, match=r"dataset.raet is not a setting; did you mean rate\?"):
+        check_arguments(Reader, {"root": "x", "raet": 2}, "dataset", ["seed"])
+    with pytest.raises(AvceError, match="greater than 0"):
+        check_arguments(Reader, {"root": "x", "rate": 0}, "dataset", ["seed"])

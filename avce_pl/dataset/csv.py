@@ -1,16 +1,17 @@
 """Your own faces, as CSV lists: the layout of the AVCE, CAF and FER-Zoo releases."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Unpack
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from avce_pl.dataset.datamodule import Jitter, Natural, Positive, Seed
-from avce_pl.dataset.files import FileDataModule
+from avce_pl.dataset.files import FileDataModule, FileOptions, enumerate_names
 from avce_pl.dataset.index import OUTSIDE_ROOT, FaceIndex
+from avce_pl.dataset.protocol import Protocol
 from avce_pl.errors import AvceError
 
 _LISTS = {
@@ -36,42 +37,27 @@ class CsvDataModule(FileDataModule):
 
     Args:
         root: Folder of the lists.
+        protocol: There is one: the lists' own splits.
         scale: Labels are divided by it: 1 for labels in [-1, 1], 10 for [-10, 10].
-        on_bad_image: See `FileDataModule`, as the others.
+        options: See `FileDataModule`.
     """
+
+    protocols: ClassVar[Mapping[str, Protocol]] = {"csv": Protocol("the lists' own splits")}
 
     def __init__(
         self,
         root: str | None,
+        protocol: Literal["csv"] = "csv",
         scale: Annotated[float, Field(gt=0)] = 1.0,
-        on_bad_image: Literal["error", "skip"] = "error",
-        cache_images: bool = False,
-        image_size: Positive = 224,
-        resize_size: Positive | None = None,
-        batch_size: Positive | None = None,
-        num_workers: Natural = 2,
-        colour_jitter: Jitter = 0.0,
-        seed: Seed = 0,
-        cache_dir: str = "~/.cache/avce_pl",
+        **options: Unpack[FileOptions],
     ) -> None:
-        super().__init__(
-            root,
-            on_bad_image,
-            cache_images,
-            image_size,
-            resize_size,
-            batch_size,
-            num_workers,
-            colour_jitter,
-            seed,
-            cache_dir,
-        )
+        super().__init__(root, protocol, **options)
         self.scale = scale
 
     def annotations(self) -> list[Path]:
         """The lists that are there, training first."""
         if not self.root.is_dir():
-            raise AvceError(f"There is no folder {self.root.absolute()}; set root=FOLDER to the folder of the lists.")
+            raise self.missing("training_list.csv and validation_list.csv")
         return list(self._lists().values())
 
     def settings(self) -> dict[str, Any]:
@@ -92,10 +78,7 @@ class CsvDataModule(FileDataModule):
             if paths:
                 found[split] = paths[0]
             elif split != "test":
-                there = sorted(path.name for path in self.root.iterdir())
-                raise AvceError(
-                    f"{self.root.absolute()} holds neither {names[0]} nor {names[1]}. It holds {_enumerate(there)}."
-                )
+                raise self.missing(f"{names[0]} or {names[1]}")
         return found
 
     def _read_list(self, split: str, path: Path) -> pd.DataFrame:
@@ -153,7 +136,7 @@ def _find(column: str, names: list[str], path: Path) -> str:
     near = difflib.get_close_matches(column, by_key, n=1, cutoff=0.5)
     hint = f" Did you mean to call {by_key[near[0]]!r} so?" if near else ""
     wanted = " or ".join(_COLUMNS[column][:4])
-    raise AvceError(f"{path} has no column {wanted}; its first line names {_enumerate(names)}.{hint}")
+    raise AvceError(f"{path} has no column {wanted}; its first line names {enumerate_names(names)}.{hint}")
 
 
 def _advice(labels: "pd.Series[float]", scale: float) -> str:
@@ -161,9 +144,3 @@ def _advice(labels: "pd.Series[float]", scale: float) -> str:
     if labels[labels.abs() > scale].isin([-2, -5]).all():
         return "-2 and -5 mark faces without a label in AffectNet and Aff-Wild2; take those lines out."
     return f"If the labels are on a larger scale, say so: dataset.scale={10 ** np.ceil(np.log10(largest)):g}."
-
-
-def _enumerate(names: list[str]) -> str:
-    if not names:
-        return "nothing"
-    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from avce_pl.dataset.index import SPLITS, FaceIndex
 from avce_pl.dataset.loading import Batch, EvaluationBatches, FaceDataset, FaceLoader, Images, TrainBatches
 from avce_pl.errors import AvceError
 
+Sampler = Literal["plain", "balanced_plane", "balanced_expressions"]
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -35,6 +36,9 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         batch_size: Images per optimiser step, over all processes together; ``None`` until one is set.
         num_workers: Loading processes; 0 loads in the main process.
         colour_jitter: Strength of the training images' colour jitter, 0 (off) to 1; see `Augmentation`.
+        sampler: How an epoch's training images are drawn: "plain" takes each once; "balanced_plane" makes up for
+            crowded regions of the valence/arousal plane, "balanced_expressions" for frequent expressions; see
+            `TrainBatches`.
         seed: Order of the training images and their augmentation.
         cache_dir: Folder for what is made once: indices, rendered and decoded images.
     """
@@ -46,6 +50,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         batch_size: Positive | None = None,
         num_workers: Natural = 0,
         colour_jitter: Jitter = 0.0,
+        sampler: Sampler = "plain",
         seed: Seed = 0,
         cache_dir: str = "~/.cache/avce_pl",
     ) -> None:
@@ -55,6 +60,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.colour_jitter = colour_jitter
+        self.sampler = sampler
         self.seed = seed
         self.cache_dir = Path(cache_dir).expanduser()
         if self.resize_size < image_size:
@@ -106,6 +112,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         return {
             "protocol": self.faces.protocol,
             "fingerprint": self.fingerprint,
+            "split_hash": self.faces.split_hash,
             "rows": {split: len(self.faces.rows(split)) for split in SPLITS},
             "test_split": self.test_split,
             "dropped": dict(self.faces.dropped),

@@ -2,24 +2,26 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 import cv2
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from rich.console import Console
 from rich.progress import track
 from torch.nn.functional import interpolate
 
 from avce_pl.dataset.cache import ImageArray, cached, digest, write_images
-from avce_pl.dataset.datamodule import FaceDataModule, Jitter, Natural, Positive, Seed
+from avce_pl.dataset.datamodule import FaceDataModule, Jitter, Natural, Positive, Sampler, Seed
 from avce_pl.dataset.index import BOX, FaceIndex
 from avce_pl.dataset.loading import Images
+from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
 
 _AT_A_TIME = 256
@@ -116,34 +118,76 @@ def square(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return resized
 
 
+class FileOptions(TypedDict, total=False):
+    """The options that all data sets of image files share; see `FileDataModule`."""
+
+    on_bad_image: Literal["error", "skip"]
+    cache_images: bool
+    margin: Annotated[float, Field(ge=0)]
+    image_size: Positive
+    resize_size: Positive | None
+    batch_size: Positive | None
+    num_workers: Natural
+    colour_jitter: Jitter
+    sampler: Sampler
+    seed: Seed
+    cache_dir: str
+
+
+class VideoOptions(FileOptions, total=False):
+    """`FileOptions`, and those of data sets of videos."""
+
+    stride: Positive
+    frames_per_video: Positive | None
+
+
 class FileDataModule(FaceDataModule):
-    """Faces in image files under a root folder; a reader adds `annotations`, `settings` and `read`.
+    """Faces in image files under a root folder; a reader adds `protocols`, `annotations`, `settings` and `read`.
 
     Args:
         root: Folder of the data set.
+        protocol: Name of one of the reader's `protocols`.
         on_bad_image: What to do about images that are missing or broken: "error" stops before training with
             the list; "skip" goes on without them and puts the number on record.
         cache_images: Keep all images decoded and resized in the cache: `resize_size`^2 * 3 bytes each, shared
             by all runs; worth it when decoding, not the network, takes the time.
+        margin: Share by which the square crop exceeds a face's box, where there are boxes.
+        stride: Every how many-th frame of a video is trained on; evaluation sees all.
+        frames_per_video: Most frames of a video that are trained on, evenly spaced; ``None`` for all.
+        image_size: See `FaceDataModule`, as the others.
     """
+
+    protocols: ClassVar[Mapping[str, Protocol]]
+    """The ways to choose and split the rows, by name."""
+    request: ClassVar[str] = ""
+    """Who gives the data set away, for the message that it is not there; "" for one's own."""
 
     def __init__(
         self,
         root: str | None,
+        protocol: str,
         on_bad_image: Literal["error", "skip"] = "error",
         cache_images: bool = False,
+        margin: Annotated[float, Field(ge=0)] = 0.0,
+        stride: Positive = 1,
+        frames_per_video: Positive | None = None,
         image_size: Positive = 224,
         resize_size: Positive | None = None,
         batch_size: Positive | None = None,
         num_workers: Natural = 2,
         colour_jitter: Jitter = 0.0,
+        sampler: Sampler = "plain",
         seed: Seed = 0,
         cache_dir: str = "~/.cache/avce_pl",
     ) -> None:
-        super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, seed, cache_dir)
+        super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, sampler, seed, cache_dir)
         if root is None:
             raise AvceError("This data set is a folder of your own; say where it is with root=FOLDER.")
         self.root = Path(root).expanduser()
+        self.protocol = protocol
+        self.margin = margin
+        self.stride = stride
+        self.frames_per_video = frames_per_video
         self.on_bad_image = on_bad_image
         self.cache_images = cache_images
         self._bad_images: dict[str, int] = {}
@@ -160,6 +204,24 @@ class FileDataModule(FaceDataModule):
     def read(self) -> FaceIndex:
         """Reads the annotations. Whether the images are there is not its business."""
 
+    def findings(self) -> list[Finding]:
+        """What the reader noticed about the layout beside the rows; for `avce data check`."""
+        return []
+
+    def missing(self, wanted: str) -> AvceError:
+        """The error that the data set, or a part of it, is not where it was looked for.
+
+        Args:
+            wanted: What was looked for, such as "a folder VA_Estimation_Challenge or VA_Set".
+        """
+        place = self.root.absolute()
+        if not self.root.is_dir():
+            text = f"There is no folder {place}; set root=FOLDER to the folder that holds {wanted}."
+        else:
+            there = enumerate_names(sorted(path.name for path in self.root.iterdir()))
+            text = f"{place} does not hold {wanted}. It holds {there}."
+        return AvceError(f"{text} {self.request}".strip())
+
     def open_index(self) -> FaceIndex:
         """Opens the checked index, building it when the annotations are new or changed.
 
@@ -169,7 +231,7 @@ class FileDataModule(FaceDataModule):
         index = FaceIndex.load(folder)
         bad = pd.read_csv(folder / "bad_images.csv")
         if bad.empty:
-            return index
+            return self._thinned(index)
         rows = bad["row"].to_numpy()
         table = index.table.copy()
         sizes, faults = examine_all(self.root, table.iloc[rows])
@@ -180,6 +242,23 @@ class FileDataModule(FaceDataModule):
         keep = np.ones(len(table), bool)
         keep[rows] = False
         self._bad_images = dict(Counter(faults.tolist()))
+        landmarks = None if index.landmarks is None else index.landmarks[keep]
+        return self._thinned(FaceIndex.build(table[keep], index.protocol, index.dropped, landmarks, index.identity))
+
+    def _thinned(self, index: FaceIndex) -> FaceIndex:
+        """The index with `stride` and `frames_per_video` applied to the videos of the training split."""
+        if self.stride == 1 and self.frames_per_video is None:
+            return index
+        table = index.table
+        videos = table[(table["split"] == "train") & (table["video"] != "")].groupby("video", observed=True, sort=False)
+        keep = np.ones(len(table), bool)
+        for rows in videos.groups.values():
+            order = np.asarray(rows)[np.argsort(table["frame"].to_numpy()[rows], kind="stable")]
+            chosen = order[:: self.stride]
+            if self.frames_per_video is not None and len(chosen) > self.frames_per_video:
+                chosen = chosen[np.linspace(0, len(chosen) - 1, self.frames_per_video).round().astype(int)]
+            keep[order] = False
+            keep[chosen] = True
         landmarks = None if index.landmarks is None else index.landmarks[keep]
         return FaceIndex.build(table[keep], index.protocol, index.dropped, landmarks, index.identity)
 
@@ -204,7 +283,7 @@ class FileDataModule(FaceDataModule):
     @property
     def _index_folder(self) -> Path:
         files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self.annotations()]
-        key = digest(type(self).__name__, str(self.root.resolve()), self.settings(), files)
+        key = digest(type(self).__name__, str(self.root.resolve()), self.protocol, self.settings(), files)
         return self.cache_dir / f"index-{key}"
 
     def _build_index(self, folder: Path) -> None:
@@ -222,6 +301,14 @@ class FileDataModule(FaceDataModule):
             f"{len(lines)} images under {self.root} cannot be used:\n" + "\n".join(lines[:_LISTED]) + f"{more}\n"
             "Repair them or take them out of the list, or go on without them with dataset.on_bad_image=skip."
         )
+
+
+def enumerate_names(names: Iterable[str]) -> str:
+    """The first dozen of some names, for a message."""
+    names = list(names)
+    if not names:
+        return "nothing"
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def _decode(data: NDArray[np.uint8]) -> NDArray[np.uint8] | None:

@@ -61,7 +61,7 @@ class FaceIndex:
 
             - `path` (text): of the image, relative to the root, with forward slashes;
             - `split`: train, val or test;
-            - `valence`, `arousal` (float32): in [-1, 1];
+            - `valence`, `arousal` (float32): in [-1, 1]; both NaN where only the expression is known;
             - `expression` (int8): AffectNet code, -1 unknown;
             - `subject`, `video`: names, "" unknown;
             - `frame` (int32): -1 unknown;
@@ -107,7 +107,12 @@ class FaceIndex:
         table = table.assign(**defaults)
         _validate(table)
         table = table[list(_DTYPES)].astype(_DTYPES).reset_index(drop=True)  # type: ignore[arg-type]
-        return cls(table, protocol, dict(dropped or {}), landmarks, _fingerprint(table, identity), identity)
+        return cls(table, protocol, dict(dropped or {}), landmarks, _digest(table, identity), identity)
+
+    @property
+    def split_hash(self) -> str:
+        """Hash of which image is in which split; equal for two runs that were split alike."""
+        return _digest(self.table[["path", "split"]])
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Row numbers of one split."""
@@ -162,15 +167,16 @@ def _validate(table: pd.DataFrame) -> None:
     outside = path.str.contains(OUTSIDE_ROOT, regex=True)
     require(~outside, "paths are relative and stay inside the root")
     require(table["split"].isin(SPLITS), f"split is one of {', '.join(SPLITS)}")
+    unlabelled = table[LABELS].isna().all(axis=1) & (table["expression"] >= 0)
     for name in LABELS:
-        require(table[name].between(-1, 1), f"{name} lies within [-1, 1]")
+        require(table[name].between(-1, 1) | unlabelled, f"{name} lies within [-1, 1]")
     require(table["expression"].between(-1, 10), "expression is an AffectNet code (0 to 10) or -1")
     box = table[BOX]
     whole = (box == 0).all(axis=1)
     require(whole | ((box["box_width"] > 0) & (box["box_height"] > 0)), "boxes have a positive width and height")
 
 
-def _fingerprint(table: pd.DataFrame, identity: str) -> str:
+def _digest(table: pd.DataFrame, identity: str = "") -> str:
     digest = hashlib.blake2b(identity.encode(), digest_size=10)
     for name, column in table.items():
         digest.update(f"\0{name}\0".encode())

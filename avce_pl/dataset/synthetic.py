@@ -22,7 +22,7 @@ from rich.progress import track
 
 import avce_pl.synthesis
 from avce_pl.dataset.cache import ImageArray, cached, digest, write_images
-from avce_pl.dataset.datamodule import FaceDataModule, Jitter, Natural, Positive, Seed
+from avce_pl.dataset.datamodule import FaceDataModule, Jitter, Natural, Positive, Sampler, Seed
 from avce_pl.dataset.index import LABELS, FaceIndex
 from avce_pl.dataset.loading import Images
 from avce_pl.synthesis import Face, FaceStyle, Rendered, render, sample_face
@@ -162,10 +162,11 @@ class SyntheticDataModule(ProceduralDataModule):
         batch_size: Positive | None = None,
         num_workers: Natural = 0,
         colour_jitter: Jitter = 0.0,
+        sampler: Sampler = "plain",
         seed: Seed = 0,
         cache_dir: str = "~/.cache/avce_pl",
     ) -> None:
-        super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, seed, cache_dir)
+        super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, sampler, seed, cache_dir)
         self.subjects = {"train": train_subjects, "val": val_subjects, "test": test_subjects}
         style = FaceStyle(labels, level, crop, express, au_noise, label_noise)
         self.people = Stills(population, images_per_subject, style)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from avce_pl.dataset.datamodule import Jitter, Natural, Positive, Seed
+from avce_pl.dataset.datamodule import Jitter, Natural, Positive, Sampler, Seed
 from avce_pl.dataset.synthetic import NonNegative, People, ProceduralDataModule
 from avce_pl.synthesis import Face, FaceStyle, sample_video
 
@@ -67,10 +67,11 @@ class SyntheticVideoDataModule(ProceduralDataModule):
         batch_size: Positive | None = None,
         num_workers: Natural = 0,
         colour_jitter: Jitter = 0.0,
+        sampler: Sampler = "plain",
         seed: Seed = 0,
         cache_dir: str = "~/.cache/avce_pl",
     ) -> None:
-        super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, seed, cache_dir)
+        super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, sampler, seed, cache_dir)
         self.subjects = {"train": train_videos, "val": val_videos, "test": test_videos}
         style = FaceStyle("aff_wild", level, crop, express, au_noise, label_noise)
         self.people = VideoFrames(population, frames_per_video, style, rate)

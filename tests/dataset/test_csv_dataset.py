@@ -41,6 +41,7 @@ def test_reads_the_released_layout(root: Path) -> None:
     assert data.describe() == {
         "protocol": "csv",
         "fingerprint": data.fingerprint,
+        "split_hash": data.faces.split_hash,
         "rows": {"train": 12, "val": 6, "test": 0},
         "test_split": "val",
         "dropped": {},
@@ -90,7 +91,7 @@ def test_complains_about_the_folder(root: Path) -> None:
         CsvDataModule(None)
     assert "There is no folder" in complaint(root / "nowhere")
     (root / "validation_list.csv").rename(root / "valid.csv")
-    assert "holds neither validation_list.csv nor validation.csv. It holds train, training_list.csv" in complaint(root)
+    assert "does not hold validation_list.csv or validation.csv. It holds train, training_list.csv" in complaint(root)
     (root / "training.csv").touch()
     assert "holds both training_list.csv and training.csv" in complaint(root)
 

@@ -133,3 +133,20 @@ def test_an_interrupted_save_leaves_the_old_index(tmp_path: Path, monkeypatch: p
     with pytest.raises(KeyboardInterrupt):
         FaceIndex.build(table(), "new").save(tmp_path)
     assert FaceIndex.load(tmp_path).protocol == "old"
+
+
+def test_labels_may_be_unknown_where_the_expression_is_known() -> None:
+    table = pd.DataFrame({"path": ["a", "b"], "split": "train", "valence": np.nan, "arousal": np.nan, "expression": 1})
+    index = FaceIndex.build(table, "raf_db_official")
+    assert np.isnan(index.labels).all()
+    with pytest.raises(AvceError, match="valence lies within"):
+        FaceIndex.build(table.assign(expression=-1), "raf_db_official")
+    with pytest.raises(AvceError, match="valence lies within"):
+        FaceIndex.build(table.assign(arousal=0.5), "raf_db_official")
+
+
+def test_the_split_hash_stands_for_the_split_alone() -> None:
+    table = pd.DataFrame({"path": ["a", "b"], "split": ["train", "val"], "valence": 0.1, "arousal": 0.2})
+    first = FaceIndex.build(table, "p")
+    assert FaceIndex.build(table.assign(valence=0.3), "p").split_hash == first.split_hash
+    assert FaceIndex.build(table.assign(split="train"), "p").split_hash != first.split_hash

@@ -1,0 +1,36 @@
+"""What is said about a data set: its protocols, and what a check-up finds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A named way to choose and split the rows of a data set.
+
+    Attributes:
+        description: What it is, and who uses it.
+        rows: Split -> rows of the real release; empty where that is not known.
+        classes: Split -> rows of every AffectNet code 0, 1, ... of the real release; empty where that is not known.
+    """
+
+    description: str
+    rows: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a check-up found.
+
+    Attributes:
+        fault: Whether it makes the data wrong or unusable; otherwise it is worth knowing.
+        kind: A fixed name, such as "label_rows".
+        where: File, folder or video, relative to the root.
+        detail: A sentence.
+    """
+
+    fault: bool
+    kind: str
+    where: str
+    detail: str
