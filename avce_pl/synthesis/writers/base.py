@@ -7,6 +7,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from avce_pl.errors import AvceError
 
@@ -47,6 +49,12 @@ IMAGE_FAULTS = {
     "wrong_case": "a file's name differs from the list's in upper and lower case",
 }
 """The faults that every layout with image files can have; `damage` puts them in."""
+
+
+def pictures(split: str, count: int) -> Iterator[tuple[int, int, int]]:
+    """The still images of a split, with a progress bar: number from 0, person, and which picture of the person."""
+    for number in track(range(count), f"Drawing {split} images", console=Console(stderr=True), transient=True):
+        yield number, FIRST_SUBJECT[split] + number // IMAGES_PER_SUBJECT, number % IMAGES_PER_SUBJECT
 
 
 def save_image(path: Path, image: NDArray[np.uint8]) -> None:

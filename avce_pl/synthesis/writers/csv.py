@@ -7,15 +7,7 @@ from typing import Literal
 
 from avce_pl.synthesis.face import FaceStyle
 from avce_pl.synthesis.renderer import draw
-from avce_pl.synthesis.writers.base import (
-    FIRST_SUBJECT,
-    IMAGE_FAULTS,
-    IMAGES_PER_SUBJECT,
-    Injected,
-    damage,
-    save_image,
-    take,
-)
+from avce_pl.synthesis.writers.base import IMAGE_FAULTS, Injected, damage, pictures, save_image, take
 
 FAULTS = IMAGE_FAULTS | {
     "sentinels": "rows whose labels are -2 (AffectNet) and -5 (Aff-Wild2), which mean that there is none",
@@ -67,9 +59,8 @@ def write(
         if not count:
             continue
         lists[split] = []
-        for number in range(count):
-            subject = FIRST_SUBJECT[split] + number // IMAGES_PER_SUBJECT
-            face, rendered = draw(seed, subject, number % IMAGES_PER_SUBJECT, size, style)
+        for number, subject, index in pictures(split, count):
+            face, rendered = draw(seed, subject, index, size, style)
             name = f"{number:06d}.{'jpg' if number % 2 else 'png'}"
             save_image(folder / split / name, rendered.image)
             path = f"{split}/{name}" if layout == "avce" else name
