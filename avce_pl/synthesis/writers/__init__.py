@@ -6,7 +6,7 @@ from typing import Any
 
 from avce_pl.errors import AvceError
 from avce_pl.settings import nearest
-from avce_pl.synthesis.writers import affectnet, csv, raf_db
+from avce_pl.synthesis.writers import afew_va, aff_wild, aff_wild2, affectnet, csv, raf_db
 from avce_pl.synthesis.writers.base import FIRST_SUBJECT, Injected, Layout
 from avce_pl.synthesis.writers.csv import write as write_csv
 
@@ -14,6 +14,9 @@ LAYOUTS: dict[str, Layout] = {
     "affectnet_2017": Layout(affectnet.write_2017, affectnet.FAULTS_2017, "affectnet"),
     "affectnet_2021": Layout(affectnet.write_2021, affectnet.FAULTS_2021, "affectnet"),
     "raf_db": Layout(raf_db.write, raf_db.FAULTS, "raf_db"),
+    "aff_wild": Layout(aff_wild.write, aff_wild.FAULTS, "aff_wild"),
+    "aff_wild2": Layout(aff_wild2.write, aff_wild2.FAULTS, "aff_wild2"),
+    "afew_va": Layout(afew_va.write, afew_va.FAULTS, "afew_va"),
     "csv": Layout(csv.write, csv.FAULTS, "csv"),
 }
 """The layouts by name."""
@@ -44,7 +47,7 @@ def write_layout(layout: str, folder: Path, faults: str = "", **options: Any) ->
         if kind not in known:
             raise AvceError(f"{layout} knows no fault {kind}{nearest(kind, known)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise AvceError(f"{folder} is not an empty folder. Give a new one.")
+        raise AvceError(f"{folder} is no folder or is not empty. Give a new folder.")
     partial = folder.with_name(f"{folder.name}.partial")
     try:
         if partial.exists():
