@@ -42,7 +42,7 @@ def outputs(tmp_path: Path) -> Path:
 
 def test_mean_sd_and_difference_over_seeds(outputs: Path) -> None:
     table = make_table("table2", outputs)
-    line = table.values[(table.values["crl_formula"] == "avce") & (table.values["mining"] == "none")].iloc[0]
+    line = table.lines[(table.lines["crl_formula"] == "avce") & (table.lines["mining"] == "none")].iloc[0]
     values = [0.60, 0.61, 0.62]
     assert line["metric"] == "test/ccc_valence"
     assert line["mean"] == pytest.approx(np.mean(values))
@@ -53,7 +53,7 @@ def test_mean_sd_and_difference_over_seeds(outputs: Path) -> None:
     assert "| AVCE" in table.markdown()
     assert "0.610 ± 0.010" in table.markdown()
     assert "-0.072" in table.markdown()
-    assert len(table.values) == 18
+    assert len(table.lines) == 18
     assert "not comparable with the published ones" in table.notes[0]
     assert "Commit abc." in table.notes
     assert not any("Fewer" in note or "Failed" in note for note in table.notes)
@@ -64,7 +64,7 @@ def test_failed_missing_and_unfinished_rows_are_marked(outputs: Path) -> None:
     (runs / "avce/hard/seed_1/failed.txt").write_text("Traceback")  # beside its old numbers
     (runs / "infonce/none/seed_0/metrics.json").unlink()
     table = make_table("table2", outputs)
-    hard = table.values[(table.values["crl_formula"] == "avce") & (table.values["mining"] == "hard")].iloc[0]
+    hard = table.lines[(table.lines["crl_formula"] == "avce") & (table.lines["mining"] == "hard")].iloc[0]
     assert hard["n"] == 2
     assert hard["mean"] == pytest.approx(0.81)
     text = table.markdown()
@@ -77,7 +77,7 @@ def test_runs_with_other_settings_are_not_served(outputs: Path) -> None:
     settings = json.loads((folder / "identity.json").read_text())
     (folder / "identity.json").write_text(json.dumps(settings | {"trainer.max_epochs": 50}))
     table = make_table("table2", outputs)
-    line = table.values[(table.values["crl_formula"] == "avce") & (table.values["mining"] == "none")].iloc[0]
+    line = table.lines[(table.lines["crl_formula"] == "avce") & (table.lines["mining"] == "none")].iloc[0]
     assert line["n"] == 2
     assert "Left out for other settings (trainer.max_epochs=50): avce/none/seed 2." in table.notes
 
@@ -101,7 +101,7 @@ def test_files_and_picture(outputs: Path, tmp_path: Path) -> None:
     paths = table.write(tmp_path / "out", "table2")
     assert [path.suffix for path in paths] == [".md", ".csv", ".tex"]
     read = pd.read_csv(tmp_path / "out/table2.csv", comment="#", keep_default_na=False)
-    np.testing.assert_allclose(read["mean"].astype(float), table.values["mean"])
+    np.testing.assert_allclose(read["mean"].astype(float), table.lines["mean"])
     latex = (tmp_path / "out/table2.tex").read_text()
     assert latex.count("\\\\") == 10
     assert "synthetic\\_video" in latex
@@ -147,5 +147,5 @@ def test_a_thousand_runs_take_seconds(tmp_path: Path) -> None:
     for seed in range(1000):
         write_run(tmp_path, "avce", "none", seed, 0.5)
     start = time.process_time()
-    assert make_table("table2", tmp_path, seeds=range(1000)).values["n"].max() == 1000
+    assert make_table("table2", tmp_path, seeds=range(1000)).lines["n"].max() == 1000
     assert time.process_time() - start < 30  # a guard against quadratic work, not a measurement

@@ -47,5 +47,5 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
         write_layout("csv", tmp_path / "data", "missing_imag")
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").touch()
-    with pytest.raises(AvceError, match="is not empty. Give a new folder"):
+    with pytest.raises(AvceError, match=r"is not empty\. Give a new folder"):
         write_layout("csv", tmp_path / "full")
