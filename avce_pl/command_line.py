@@ -8,8 +8,9 @@ from pathlib import Path
 import yaml
 
 from avce_pl.errors import AvceError
+from avce_pl.resources import ROOT
 
-CONF = Path(__file__).parent.parent / "conf"
+CONF = ROOT / "conf"
 
 
 def explain(error: Exception, arguments: list[str]) -> int:

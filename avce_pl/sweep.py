@@ -48,9 +48,8 @@ class SweepProgress(Callback):
         if "num" not in config.hydra.job or not (folder / "sweep.json").exists():
             return  # a single run
         sweep = json.loads((folder / "sweep.json").read_text())
-        trained = (
-            time.time() - self._began > 5
-        )  # a row that was done before takes no time, and says nothing of the pace
+        # a row that was done before takes no time, and says nothing of the pace
+        trained = time.time() - self._began > 5
         (folder / "ended" / f"{config.hydra.job.num}{'' if trained else '-before'}").touch()
         ended = [file.name for file in (folder / "ended").iterdir()]
         left = sweep["rows"] - len(ended)

@@ -1,7 +1,7 @@
 """What run folders say about their runs."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,12 @@ from avce_pl.errors import AvceError
 
 CHOICES = ("dataset", "method", "backbone", "crl_formula", "mining")
 """The groups that name a run's folder, in the order of its path."""
+
+PATTERN = "*/" * len(CHOICES) + "seed_*"
+"""Run folders below ``<output_root>/<name>``."""
+
+SYNTHETIC = ("synthetic", "synthetic_video")
+"""Data sets of procedural faces; numbers on them are not comparable with published ones."""
 
 State = Literal["done", "failed", "unfinished"]
 
@@ -34,6 +40,10 @@ class Record:
     settings: Mapping[str, Any]
     metrics: Mapping[str, Any]
 
+    def row(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """The row of a table whose rows are named by these groups."""
+        return tuple(self.choices[key] for key in keys)
+
 
 def read_records(folder: Path) -> list[Record]:
     """All runs below ``<output_root>/<name>``, ordered by path.
@@ -45,7 +55,7 @@ def read_records(folder: Path) -> list[Record]:
 
 
 def _records(root: Path) -> Iterator[Record]:
-    for folder in sorted(root.glob("*/" * len(CHOICES) + "seed_*")):
+    for folder in sorted(root.glob(PATTERN)):
         parts = folder.relative_to(root).parts
         done = (folder / "metrics.json").exists()
         state: State = "failed" if (folder / "failed.txt").exists() else "done" if done else "unfinished"

@@ -14,6 +14,7 @@ from matplotlib.patches import Circle
 from PIL import Image
 
 from avce_pl.report import style
+from avce_pl.report.records import SYNTHETIC
 
 AXES = (("valence", style.VALENCE), ("arousal", style.AROUSAL))
 
@@ -51,7 +52,7 @@ def caption(record: dict[str, Any], faces: int) -> str:
         f"{record['method'].upper()} ({record['backbone']}, {record['crl_formula']}, mining {record['mining']}, "
         f"seed {record['seed']}) on {faces:,} {record['data']['test_split']} faces of {record['dataset']}"
     )
-    if record["dataset"] == "synthetic":
+    if record["dataset"] in SYNTHETIC:
         text += " — procedural faces of people never seen in training; not comparable with published numbers"
     return text
 

@@ -12,10 +12,9 @@ import yaml
 from tabulate import tabulate
 
 from avce_pl.errors import AvceError
-from avce_pl.report.records import CHOICES, Record, read_records
+from avce_pl.report.records import CHOICES, PATTERN, SYNTHETIC, Record, read_records
 from avce_pl.resources import ROOT
 
-SYNTHETIC = ("synthetic", "synthetic_video")
 MISSING = "–"
 
 
@@ -101,24 +100,29 @@ class Table:
                 lines[-1] += [number(cast(float, line.published)), number(cast(float, line.difference), "+")]
         return lines
 
+    def _print(self, form: str) -> str:
+        rows = [[*name, *cells] for name, cells in zip(self.names, self.cells, strict=True)]
+        return tabulate(rows, self.headers, tablefmt=form, disable_numparse=True)
+
     def markdown(self) -> str:
         """The table for a README."""
-        rows = [[*name, *cells] for name, cells in zip(self.names, self.cells, strict=True)]
-        table = tabulate(rows, self.headers, tablefmt="github", disable_numparse=True)
+        table = self._print("github")
         notes = "".join(f"- {note}\n" for note in self.notes)
         return f"**{self.layout.title}**\n\n{table}\n\n{notes}"
 
     def latex(self) -> str:
         """The table for a paper; needs the package booktabs."""
-        rows = [[*name, *cells] for name, cells in zip(self.names, self.cells, strict=True)]
-        table = tabulate(rows, self.headers, tablefmt="latex_booktabs", disable_numparse=True)
         caption = " ".join([self.layout.title + ".", *self.notes])
         for character, command in (("\\", r"\textbackslash "), ("_", r"\_"), ("%", r"\%"), ("&", r"\&"), ("#", r"\#")):
             caption = caption.replace(character, command)
-        table = table.replace("±", r"$\pm$")
-        return f"\\begin{{table}}\n\\centering\n{table}\n\\caption{{{caption}}}\n\\end{{table}}\n".replace(
-            "±", r"$\pm$"
-        )
+        lines = [
+            r"\begin{table}",
+            r"\centering",
+            self._print("latex_booktabs"),
+            rf"\caption{{{caption}}}",
+            r"\end{table}",
+        ]
+        return "\n".join([*lines, ""]).replace("±", r"$\pm$")
 
     def csv(self) -> str:
         """The unrounded numbers, one line per row and metric, after the notes as comments."""
@@ -171,7 +175,7 @@ def make_table(name: str, outputs: Path, dataset: str | None = None, seeds: Sequ
     """
     records = read_records(outputs / name)
     if not records:
-        there = sorted(path.name for path in outputs.glob("*") if any(path.glob("*/" * 5 + "seed_*")))
+        there = sorted(path.name for path in outputs.glob("*") if any(path.glob(PATTERN)))
         known = f"There are: {', '.join(there)}." if there else "There are no runs at all."
         raise AvceError(
             f"{outputs / name} holds no runs. {known} Run `python run.py -m experiment={name}` (or `make "
@@ -207,10 +211,10 @@ def _table(layout: Layout, dataset: str, records: Sequence[Record], seeds: Seque
     keys = list(layout.rows)
     seeds = seeds or layout.seeds
     comparable, other = _alike(records, keys)
-    rows = list(dict.fromkeys([*layout.asked, *(tuple(record.choices[key] for key in keys) for record in records)]))
+    rows = list(dict.fromkeys([*layout.asked, *(record.row(keys) for record in records)]))
     lines = []
     for row in rows:
-        done = [r for r in comparable if r.state == "done" and tuple(r.choices[key] for key in keys) == row]
+        done = [r for r in comparable if r.state == "done" and r.row(keys) == row]
         published = layout.published
         for key, value in zip(keys, row, strict=True):
             published = published[published[key] == value] if key in published else published.iloc[:0]
@@ -238,31 +242,33 @@ def _alike(records: Sequence[Record], keys: Sequence[str]) -> tuple[list[Record]
     The settings that most runs have are the table's; within a row, those that most of its runs have.
     """
 
-    def shared(record: Record) -> dict[str, Any]:
-        return {key: value for key, value in record.settings.items() if key.split(".")[0] not in (*keys, "seed")}
-
-    def own(record: Record) -> dict[str, Any]:
-        return {key: value for key, value in record.settings.items() if key.split(".")[0] in keys}
+    def part(record: Record, *, own: bool) -> dict[str, Any]:
+        """The settings of what names the row, or all others."""
+        return {k: v for k, v in record.settings.items() if k != "seed" and (k.split(".")[0] in keys) is own}
 
     started = [record for record in records if record.settings]
-    alike, other = list(started), dict[str, list[Record]]()
-    groups = [(shared, started)]
-    by_row: dict[tuple[str, ...], list[Record]] = {}
+    rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for record in started:
-        by_row.setdefault(tuple(record.choices[key] for key in keys), []).append(record)
-    groups += [(own, row) for row in by_row.values()]
-    for settings, group in groups:
-        if not group:
-            continue
-        (usual, _), *_ = Counter(repr(sorted(settings(record).items())) for record in group).most_common()
-        reference = next(settings(r) for r in group if repr(sorted(settings(r).items())) == usual)
-        for record in group:
-            mine = settings(record)
-            differing = [key for key in sorted({*mine, *reference}) if mine.get(key) != reference.get(key)]
-            if differing and record in alike:
-                alike.remove(record)
-                other.setdefault(", ".join(f"{key}={mine.get(key)}" for key in differing), []).append(record)
+        rows.setdefault(record.row(keys), []).append(part(record, own=True))
+    usual = {row: _most_common(settings) for row, settings in rows.items()}
+    common = _most_common([part(record, own=False) for record in started]) if started else {}
+    alike: list[Record] = []
+    other: dict[str, list[Record]] = {}
+    for record in started:
+        reference = common | usual[record.row(keys)]
+        mine = part(record, own=False) | part(record, own=True)
+        differing = [key for key in sorted({*mine, *reference}) if mine.get(key) != reference.get(key)]
+        if differing:
+            other.setdefault(", ".join(f"{key}={mine.get(key)}" for key in differing), []).append(record)
+        else:
+            alike.append(record)
     return alike, other
+
+
+def _most_common(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The settings that occur most often, the first of them where several do."""
+    texts = [repr(sorted(one.items())) for one in settings]
+    return settings[texts.index(Counter(texts).most_common(1)[0][0])]
 
 
 def _notes(
@@ -276,14 +282,15 @@ def _notes(
     keys = list(layout.rows)
 
     def named(record: Record) -> str:
-        return "/".join([*(record.choices[key] for key in keys), f"seed {record.seed}"])
+        return "/".join([*record.row(keys), f"seed {record.seed}"])
 
     if dataset in SYNTHETIC:
         published = f" with the published ones (on {layout.dataset})" if layout.dataset else " with anybody's"
         yield f"Procedural faces (dataset={dataset}): the numbers are not comparable{published}."
     elif layout.dataset and dataset != layout.dataset:
         yield f"On {dataset}; the published numbers are on {layout.dataset}."
-    done = [record for record in records if record.state == "done" and not any(record in r for r in other.values())]
+    left_out = {record.folder for excluded in other.values() for record in excluded}
+    done = [record for record in records if record.state == "done" and record.folder not in left_out]
     if done:
         protocols = sorted(
             {f"{r.metrics['data']['protocol']} (fingerprint {r.metrics['data']['fingerprint']})" for r in done}
@@ -293,10 +300,10 @@ def _notes(
         yield f"Commit {commits[0]}." if len(commits) == 1 else f"Mixed commits: {', '.join(commits)}."
     for difference, excluded in other.items():
         yield f"Left out for other settings ({difference}): {', '.join(map(named, excluded))}."
-    if failed := [record for record in records if record.state == "failed"]:
+    failed = [record for record in records if record.state == "failed"]
+    if failed:
         yield "Failed, see failed.txt in the run's folder: " + ", ".join(map(named, failed)) + "."
-    have = {(tuple(record.choices[key] for key in keys), record.seed) for record in done}
-    gone = {(tuple(record.choices[key] for key in keys), record.seed) for record in records if record.state == "failed"}
-    missing = ["/".join([*row, f"seed {seed}"]) for row in rows for seed in seeds if (row, seed) not in have | gone]
+    told = {(record.row(keys), record.seed) for record in [*done, *failed]}
+    missing = ["/".join([*row, f"seed {seed}"]) for row in rows for seed in seeds if (row, seed) not in told]
     if missing:
         yield f"Fewer runs than asked for, not finished: {', '.join(missing)}."

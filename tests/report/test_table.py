@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from avce_pl.errors import AvceError
+from avce_pl.report.run_figure import caption
 from avce_pl.report.table import make_table, read_layout
 from avce_pl.report.table_figure import draw_table
 from avce_pl.resources import ROOT
@@ -107,6 +108,13 @@ def test_files_and_picture(outputs: Path, tmp_path: Path) -> None:
     assert "synthetic\\_video" in latex
     assert "±" not in latex
     assert draw_table(table, tmp_path / "out/table2.png").stat().st_size > 20_000
+
+
+@pytest.mark.parametrize(("dataset", "said"), [("synthetic", True), ("synthetic_video", True), ("csv", False)])
+def test_a_runs_picture_says_that_faces_are_procedural(dataset: str, said: bool) -> None:
+    names = dict.fromkeys(("method", "backbone", "crl_formula", "mining"), "avce")
+    record = {**names, "dataset": dataset, "seed": 0, "data": {"test_split": "test"}}
+    assert ("not comparable with published numbers" in caption(record, 10)) is said
 
 
 def test_errors_are_sentences(outputs: Path) -> None:
