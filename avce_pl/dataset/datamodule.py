@@ -36,9 +36,8 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         batch_size: Images per optimiser step, over all processes together; ``None`` until one is set.
         num_workers: Loading processes; 0 loads in the main process.
         colour_jitter: Strength of the training images' colour jitter, 0 (off) to 1; see `Augmentation`.
-        sampler: How an epoch's training images are drawn: "plain" takes each once; "balanced_plane" makes up for
-            crowded regions of the valence/arousal plane, "balanced_expressions" for frequent expressions; see
-            `TrainBatches`.
+        sampler: How an epoch's training images are drawn: "plain" takes each once. The balanced ones are refused until
+            they are built.
         seed: Order of the training images and their augmentation.
         cache_dir: Folder for what is made once: indices, rendered and decoded images.
     """
@@ -63,6 +62,8 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         self.sampler = sampler
         self.seed = seed
         self.cache_dir = Path(cache_dir).expanduser()
+        if sampler != "plain":
+            raise AvceError(f"dataset.sampler={sampler} is not built yet. Use dataset.sampler=plain.")
         if self.resize_size < image_size:
             raise AvceError(
                 f"dataset.resize_size={self.resize_size} is smaller than the crop, dataset.image_size="

@@ -152,7 +152,7 @@ class FileDataModule(FaceDataModule):
             the list; "skip" goes on without them and puts the number on record.
         cache_images: Keep all images decoded and resized in the cache: `resize_size`^2 * 3 bytes each, shared
             by all runs; worth it when decoding, not the network, takes the time.
-        margin: Share by which the square crop exceeds a face's box, where there are boxes.
+        margin: Share by which the crop exceeds a face's box; anything but 0 is refused until it is built.
         stride: Every how many-th frame of a video is trained on; evaluation sees all.
         frames_per_video: Most frames of a video that are trained on, evenly spaced; ``None`` for all.
         image_size: See `FaceDataModule`, as the others.
@@ -182,6 +182,8 @@ class FileDataModule(FaceDataModule):
         cache_dir: str = "~/.cache/avce_pl",
     ) -> None:
         super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, sampler, seed, cache_dir)
+        if margin:
+            raise AvceError(f"dataset.margin={margin:g} is not built yet. Use dataset.margin=0.")
         if root is None:
             raise AvceError("This data set is a folder of your own; say where it is with root=FOLDER.")
         self.root = Path(root).expanduser()

@@ -328,3 +328,11 @@ def test_a_jpeg_that_ends_in_zeros_is_found(tmp_path: Path) -> None:
     thumbnail = data[:20] + b"\xff\xd9" + data[20:]  # an end marker before the scan is none
     (tmp_path / "broken.jpg").write_bytes(thumbnail[:-2])
     assert examine(tmp_path / "broken.jpg")[1] == "damaged or not an image"
+
+
+@pytest.mark.parametrize(
+    "option", [{"sampler": "balanced_plane"}, {"sampler": "balanced_expressions"}, {"margin": 0.3}]
+)
+def test_what_is_not_built_is_refused_and_not_passed_over(root: Path, option: dict) -> None:
+    with pytest.raises(AvceError, match="is not built yet"):
+        CsvDataModule(str(root), **option)
