@@ -108,58 +108,58 @@ def wrinkles(identity: Identity, frame: Frame, points: Array, intensities: Array
 _BROW_HAIRS = 44
 _BROW_T = np.linspace(0, 1, 13)
 _BROW_WIDTH = 0.029 * np.minimum(1, 0.45 + 2.6 * _BROW_T) * np.clip(1.12 - _BROW_T, 0.08, 0.75) / 0.75 + 0.002
-_BROW_WIDTH = _BROW_WIDTH[:, None]
 
 
-@lru_cache(maxsize=64)
-def _brow_hairs(seed: int, subject: int) -> tuple[Array, Array, Array, Array, Array]:
-    """What is fixed about the hairs: spline rows of place and direction, place across, lean and length."""
-    rng = np.random.default_rng([seed, subject, 0, 2])
-    along = (np.arange(_BROW_HAIRS) + rng.random(_BROW_HAIRS)) / _BROW_HAIRS
-    across = rng.uniform(-0.9, 0.9, _BROW_HAIRS) * np.interp(along, _BROW_T, _BROW_WIDTH[:, 0])
-    lean = np.clip(0.15 + 1.3 * along, 0, 1.2) + rng.normal(0, 0.2, _BROW_HAIRS)
-    length = (0.026 + 0.020 * along) * rng.uniform(0.7, 1.3, _BROW_HAIRS)
-    place = spline_rows(4 * along, 5)
-    direction = spline_rows(np.minimum(4 * along + 0.1, 4), 5) - spline_rows(np.maximum(4 * along - 0.1, 0), 5)
-    return place, direction, across[:, None], lean[:, None], length[:, None]
-
-
-@lru_cache(maxsize=1)
-def _brow_body() -> tuple[Array, Array]:
-    """Spline rows of place and direction along the middle of a brow."""
-    t = 4 * _BROW_T
+def _place_and_direction(along: Array) -> tuple[Array, Array]:
+    """Spline rows (n, 5) of place and direction at shares ``along`` (n,) of a brow."""
+    t = 4 * along
     return spline_rows(t, 5), spline_rows(np.minimum(t + 0.1, 4), 5) - spline_rows(np.maximum(t - 0.1, 0), 5)
 
 
+@lru_cache(maxsize=64)
+def _brow_shape(identity: Identity, fine: bool) -> tuple[Array, Array, Array]:
+    """What does not move about a brow: 13 points along its body, then both ends of every hair.
+
+    Returns:
+        Spline rows of place, then of direction (2 n, 5), and the offsets across and along the brow (n, 1) each.
+    """
+    rng = np.random.default_rng([identity.seed, identity.subject, 0, 2])
+    along = (np.arange(_BROW_HAIRS) + rng.random(_BROW_HAIRS)) / _BROW_HAIRS
+    across = rng.uniform(-0.9, 0.9, _BROW_HAIRS) * np.interp(along, _BROW_T, _BROW_WIDTH) * identity.brow_thickness
+    lean = np.clip(0.15 + 1.3 * along, 0, 1.2) + rng.normal(0, 0.2, _BROW_HAIRS)
+    length = (0.026 + 0.020 * along) * rng.uniform(0.7, 1.3, _BROW_HAIRS) * identity.brow_thickness**0.5
+    up, forward = 1 - 0.75 * lean, 0.25 + lean
+    hairs = np.stack([along, across - 0.012 * up, -0.012 * forward], axis=1)
+    tips = np.stack([along, across + (length - 0.012) * up, (length - 0.012) * forward], axis=1)
+    body = np.stack([_BROW_T, identity.brow_thickness * _BROW_WIDTH, np.zeros_like(_BROW_T)], axis=1)
+    ends = np.stack([hairs, tips], axis=1)[:: 1 if fine else 2]
+    along, across, forward = np.concatenate([body, ends.reshape(-1, 3)]).T
+    return np.concatenate(_place_and_direction(along)), across[:, None], forward[:, None]
+
+
+_BODY = len(_BROW_T)
 _UP = np.array([[[1.0, -1.0]], [[-1.0, 1.0]]])
 
 
-def _upright(direction: Array) -> tuple[Array, Array]:
-    """Unit tangents and upward normals (2, n, 2) of the image-right and the image-left brow."""
-    tangent = direction / np.sqrt((direction * direction).sum(axis=2, keepdims=True))
-    up = tangent[..., ::-1] * _UP
-    return tangent, up
-
-
 def brows(canvas: Bytes, identity: Identity, frame: Frame, points: Array) -> None:
-    """Both brows: a soft body and single hairs."""
-    place, direction, across, lean, length = _brow_hairs(identity.seed, identity.subject)
-    body_place, body_direction = _brow_body()
+    """Both brows, the image-right one first: a soft body and single hairs."""
+    rows, across, forward = _brow_shape(identity, frame.ppu > FINE)
     window = frame.window(points[17:27], 0.09)
     mask = window.mask()
-    control = np.stack([points[22:27], points[21:16:-1]])
-    centre = body_place @ control
-    _, up = _upright(body_direction @ control)
-    half = up * (identity.brow_thickness * _BROW_WIDTH)
-    fill(mask, window, np.concatenate([centre + half, (centre - 0.9 * half)[:, ::-1]], axis=1), 140)
+    both = rows @ points[_BROWS]
+    count = len(across)
+    place, tangent = both[:, :count], both[:, count:]
+    tangent /= np.sqrt(np.einsum("ijk,ijk->ij", tangent, tangent))[..., None]
+    half = (tangent[..., ::-1] * _UP) * across
+    body, lift = place[:, :_BODY], half[:, :_BODY]
+    fill(mask, window, np.concatenate([body + lift, (body - 0.9 * lift)[:, ::-1]], axis=1), 140)
     mask = soften(mask, 0.012 * window.ppu)
-    tangent, up = _upright(direction @ control)
-    growth = up * (1 - 0.75 * lean) + tangent * (0.25 + lean)
-    root = place @ control + up * (across * identity.brow_thickness) - growth * 0.012
-    tip = root + growth * (length * identity.brow_thickness**0.5)
-    hairs = np.concatenate([root, tip], axis=2).reshape(-1, 2, 2)
-    strokes(mask, window, hairs if window.ppu > FINE else hairs[::2], 225, 0.005)
+    hairs = (place + half + tangent * forward)[:, _BODY:]
+    strokes(mask, window, hairs.reshape(-1, 2, 2), 225, 0.005)
     blend(frame.cut(canvas, window), identity.brow, mask)
+
+
+_BROWS = np.array([[22, 23, 24, 25, 26], [21, 20, 19, 18, 17]])
 
 
 # ---------------------------------------------------------------- eyes
