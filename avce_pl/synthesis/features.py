@@ -35,28 +35,41 @@ _FOREHEAD_SAG = np.array([0.030, -0.006, -0.012, 0.004, -0.012, -0.006, 0.030])
 _CHIN_PITS = np.array([(-0.06, 0.10), (-0.02, 0.115), (0.02, 0.10), (0.06, 0.115), (-0.04, 0.15), (0.03, 0.15)])
 
 
+@lru_cache(maxsize=64)
+def _furrows(identity: Identity) -> tuple[Array, Array]:
+    """Furrows of the forehead, from the brows up, above y = 0: the whole of each (3, 13, 2), its middle (3, 9, 2)."""
+    lean = 0.02 * identity.parting
+    rows = []
+    for k, reach in enumerate((0.36, 0.33, 0.24)):
+        height = -0.078 * k + _FOREHEAD_SAG * (1 - 0.35 * k) + lean * _FOREHEAD_X
+        rows.append(np.column_stack([reach * _FOREHEAD_X + lean * (k - 1), height]))
+    whole = np.stack(rows)
+    return spline(whole, 13), spline(whole[:, 1:6], 9)
+
+
 def wrinkles(identity: Identity, frame: Frame, points: Array, intensities: Array) -> Bytes:
     """Furrow map (h, w) of the face: 0 smooth, 255 a deep crease. Shadow and relief are made from it later."""
     ink = frame.mask()
     au1, au2, au4, _, au6, au7, au9, au10, au12, au15, au17, au20 = intensities.tolist()[:12]
     age, old = identity.age, max(identity.age - 0.45, 0.0)
 
+    place = points.tolist()
+
     # Forehead: raised brows push lines up that follow the brows.
     lift = 0.55 * max(au1, au2) + 0.25 * min(au1, au2)
-    top = 0.5 * (points[19, 1] + points[24, 1]) - 0.115
-    lean = 0.02 * identity.parting
-    for k, reach in enumerate((0.36, 0.33, 0.24)):
-        depth = lift * (0.62 - 0.10 * k + 0.5 * age) + 0.22 * old
-        if depth > 0.05:
-            height = top - 0.078 * k + _FOREHEAD_SAG * (1 - 0.35 * k) + lean * _FOREHEAD_X
-            row = np.column_stack([reach * _FOREHEAD_X + lean * (k - 1), height])
-            strokes(ink, frame, spline(row, 13), min(140 * depth, 255.0))
-            strokes(ink, frame, spline(row[1:6], 9), min(255 * depth, 255.0))
+    depths = [lift * (0.62 - 0.10 * k + 0.5 * age) + 0.22 * old for k in range(3)]
+    if depths[0] > 0.05:
+        top = (0.0, 0.5 * (place[19][1] + place[24][1]) - 0.115)
+        whole, middle = (frame.fixed(rows + top) for rows in _furrows(identity))
+        for depth, line, core in zip(depths, whole, middle, strict=True):
+            if depth > 0.05:
+                cv2.polylines(ink, [line], False, min(140 * depth, 255.0), 1, cv2.LINE_AA, SHIFT)
+                cv2.polylines(ink, [core], False, min(255 * depth, 255.0), 1, cv2.LINE_AA, SHIFT)
 
     # All others go through three points each: depth, width, points.
     creases: list[tuple[float, float, tuple[float, ...]]] = []
-    rx, ry = (0.5 * (points[21] + points[22])).tolist()
-    bx, by = points[27].tolist()
+    rx, ry = 0.5 * (place[21][0] + place[22][0]), 0.5 * (place[21][1] + place[22][1])
+    bx, by = place[27]
     frown = au4 * (0.8 - 0.5 * min(au1, 1)) + 0.2 * old
     bridge = 0.75 * au9 + 0.15 * au4
     for s in (-1.0, 1.0):
@@ -67,19 +80,17 @@ def wrinkles(identity: Identity, frame: Frame, points: Array, intensities: Array
     for dy in (0.0, 0.035, 0.07):
         creases.append((bridge, 0.0, (bx - 0.07, by - 0.025 + dy, bx, by - 0.045 + dy, bx + 0.07, by - 0.025 + dy)))
     fold = 0.52 * au12 + 0.50 * au10 + 0.40 * au9 + 0.20 * au20 + 0.26 * age - 0.02
-    for s, outer, inner, low, corner, wing in (
-        (-1.0, points[36], points[39], points[40:42], points[48], points[31]),
-        (1.0, points[45], points[42], points[46:48], points[54], points[35]),
+    for s, (ox, oy), inner, low, (cx, cy), wing in (
+        (-1.0, place[36], place[39], place[40:42], place[48], place[31]),
+        (1.0, place[45], place[42], place[46:48], place[54], place[35]),
     ):
-        ox, oy = outer.tolist()
         for dy in (-0.028, 0.004, 0.034):  # crow's feet
             feet = (ox + 0.035 * s, oy + 0.4 * dy, ox + 0.075 * s, oy + dy, ox + 0.115 * s, oy + 1.9 * dy)
             creases.append((0.62 * au6 * (0.6 + 0.7 * age) + 0.25 * old, 0.0, feet))
-        lx, ly = low.mean(axis=0).tolist()
+        lx, ly = 0.5 * (low[0][0] + low[1][0]), 0.5 * (low[0][1] + low[1][1])
         bag = (inner[0] + 0.02 * s, inner[1] + 0.035, lx - 0.02 * s, ly + 0.050, lx + 0.05 * s, ly + 0.040)
         creases.append((0.45 * max(au6, 0.7 * au7) + 0.30 * age, 0.0, bag))
         # From the wing of the nose around the corner of the mouth.
-        cx, cy = corner.tolist()
         sx, sy = wing[0] + 0.032 * s, wing[1] - 0.040
         ex, ey = cx + (0.05 + 0.035 * au12) * s, cy + 0.030 + 0.015 * au12
         mx, my = 0.45 * sx + 0.55 * ex + 0.022 * s * (0.6 + au12 + 0.8 * au10), 0.45 * sy + 0.55 * ey - 0.035
@@ -91,7 +102,7 @@ def wrinkles(identity: Identity, frame: Frame, points: Array, intensities: Array
         creases.append((0.55 * au12 - 0.1, 0.0, dimple))
         droop = (cx + 0.006 * s, cy + 0.012, cx + 0.026 * s, cy + 0.050, cx + 0.030 * s, cy + 0.100)
         creases.append((0.75 * au15 + 0.18 * old, 0.012, droop))
-    lx, ly = points[57].tolist()
+    lx, ly = place[57]
     creases.append((0.28 + 0.35 * au17, 0.014, (lx - 0.11, ly + 0.040, lx, ly + 0.052, lx + 0.11, ly + 0.040)))
 
     creases = [crease for crease in creases if crease[0] > 0.05]
