@@ -160,9 +160,11 @@ def spline_rows(parameter: Array, controls: int, closed: bool = False) -> Array:
         around[rows, k + j] = 0.5 * weight
     real = np.eye(controls)
     if closed:
-        return around @ real[np.arange(-1, controls + 2) % controls]
-    # Mirror the end points, so that the ends are not pulled in.
-    return around[:, :-1] @ np.vstack([2 * real[0] - real[1], real, 2 * real[-1] - real[-2]])
+        real = real[np.arange(-1, controls + 2) % controls]
+    else:  # mirror the end points, so that the ends are not pulled in
+        real = np.vstack([2 * real[0] - real[1], real, 2 * real[-1] - real[-2]])
+    matrix: Array = around[:, : len(real)] @ real
+    return matrix
 
 
 @lru_cache(maxsize=64)

@@ -121,12 +121,6 @@ _BROW_T = np.linspace(0, 1, 13)
 _BROW_WIDTH = 0.029 * np.minimum(1, 0.45 + 2.6 * _BROW_T) * np.clip(1.12 - _BROW_T, 0.08, 0.75) / 0.75 + 0.002
 
 
-def _place_and_direction(along: Array) -> tuple[Array, Array]:
-    """Spline rows (n, 5) of place and direction at shares ``along`` (n,) of a brow."""
-    t = 4 * along
-    return spline_rows(t, 5), spline_rows(np.minimum(t + 0.1, 4), 5) - spline_rows(np.maximum(t - 0.1, 0), 5)
-
-
 @lru_cache(maxsize=64)
 def _brow_shape(identity: Identity, fine: bool) -> tuple[Array, Array, Array]:
     """What does not move about a brow: 13 points along its body, then both ends of every hair.
@@ -140,14 +134,17 @@ def _brow_shape(identity: Identity, fine: bool) -> tuple[Array, Array, Array]:
     lean = np.clip(0.15 + 1.3 * along, 0, 1.2) + rng.normal(0, 0.2, _BROW_HAIRS)
     length = (0.026 + 0.020 * along) * rng.uniform(0.7, 1.3, _BROW_HAIRS) * identity.brow_thickness**0.5
     up, forward = 1 - 0.75 * lean, 0.25 + lean
-    hairs = np.stack([along, across - 0.012 * up, -0.012 * forward], axis=1)
+    roots = np.stack([along, across - 0.012 * up, -0.012 * forward], axis=1)
     tips = np.stack([along, across + (length - 0.012) * up, (length - 0.012) * forward], axis=1)
     body = np.stack([_BROW_T, identity.brow_thickness * _BROW_WIDTH, np.zeros_like(_BROW_T)], axis=1)
-    ends = np.stack([hairs, tips], axis=1)[:: 1 if fine else 2]
+    ends = np.stack([roots, tips], axis=1)[:: 1 if fine else 2]
     along, across, forward = np.concatenate([body, ends.reshape(-1, 3)]).T
-    return np.concatenate(_place_and_direction(along)), across[:, None], forward[:, None]
+    t = 4 * along
+    direction = spline_rows(np.minimum(t + 0.1, 4), 5) - spline_rows(np.maximum(t - 0.1, 0), 5)
+    return np.concatenate([spline_rows(t, 5), direction]), across[:, None], forward[:, None]
 
 
+_BROWS = np.array([[22, 23, 24, 25, 26], [21, 20, 19, 18, 17]])
 _BODY = len(_BROW_T)
 _UP = np.array([[[1.0, -1.0]], [[-1.0, 1.0]]])
 
@@ -168,9 +165,6 @@ def brows(canvas: Bytes, identity: Identity, frame: Frame, points: Array) -> Non
     hairs = (place + half + tangent * forward)[:, _BODY:]
     strokes(mask, window, hairs.reshape(-1, 2, 2), 225, 0.005)
     blend(frame.cut(canvas, window), identity.brow, mask)
-
-
-_BROWS = np.array([[22, 23, 24, 25, 26], [21, 20, 19, 18, 17]])
 
 
 # ---------------------------------------------------------------- eyes

@@ -95,7 +95,7 @@ def _lay_flesh(image: Bytes, mask: Bytes, skin: Colour, depth: float) -> None:
     part = np.s_[max(top - reach, 0) : top + height + reach, max(left - reach, 0) : left + width + reach]
     region, mask = image[part], mask[part]
     light = cv2.convertScaleAbs(soften(mask, radius), alpha=0.58, beta=96)
-    flesh = solid(*mask.shape, skin)
+    flesh = solid(len(mask), mask.shape[1], skin)
     blend(region, cv2.multiply(flesh, cv2.merge((light, light, light)), scale=1 / 255), mask)
 
 
