@@ -142,28 +142,28 @@ def scaled(colour: Colour, factor: float) -> Colour:
     return (min(colour[0] * factor, 255.0), min(colour[1] * factor, 255.0), min(colour[2] * factor, 255.0))
 
 
+def bell(distance: Floats) -> Floats:
+    """Gaussian of a distance in standard deviations, never so small that products of it are subnormal, thus slow."""
+    heights: Floats = np.exp(np.maximum(-0.5 * distance * distance, -30))
+    return heights
+
+
 def spline_rows(parameter: Array, controls: int, closed: bool = False) -> Array:
     """Matrix (n, controls) that evaluates a Catmull-Rom spline at ``parameter`` (n,), in control point spacings."""
-    matrix = np.zeros((len(parameter), controls))
-    segments = controls if closed else controls - 1
-    for row, position in enumerate(parameter):
-        k = min(int(position), segments - 1)
-        t = position - k
-        weights = (
-            0.5 * (-t + 2 * t**2 - t**3),
-            0.5 * (2 - 5 * t**2 + 3 * t**3),
-            0.5 * (t + 4 * t**2 - 3 * t**3),
-            0.5 * (-(t**2) + t**3),
-        )
-        for index, weight in zip(range(k - 1, k + 3), weights, strict=True):
-            if closed:
-                matrix[row, index % controls] += weight
-            elif index < 0:  # mirror the end points, so that the ends are not pulled in
-                matrix[row, :2] += (2 * weight, -weight)
-            elif index >= controls:
-                matrix[row, -2:] += (-weight, 2 * weight)
-            else:
-                matrix[row, index] += weight
+    k = np.minimum(parameter.astype(int), controls - 1 - (not closed))
+    t = parameter - k
+    square, cube = t**2, t**3
+    weights = (-t + 2 * square - cube, 2 - 5 * square + 3 * cube, t + 4 * square - 3 * cube, cube - square)
+    rows = np.arange(len(t))
+    around = np.zeros((len(t), controls + 3))  # column j is for control point j - 1
+    for j, weight in enumerate(weights):
+        around[rows, k + j] = 0.5 * weight
+    real = np.eye(controls)
+    if closed:
+        real = real[np.arange(-1, controls + 2) % controls]
+    else:  # mirror the end points, so that the ends are not pulled in
+        real = np.vstack([2 * real[0] - real[1], real, 2 * real[-1] - real[-2]])
+    matrix: Array = around[:, : len(real)] @ real
     return matrix
 
 

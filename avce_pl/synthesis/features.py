@@ -35,28 +35,41 @@ _FOREHEAD_SAG = np.array([0.030, -0.006, -0.012, 0.004, -0.012, -0.006, 0.030])
 _CHIN_PITS = np.array([(-0.06, 0.10), (-0.02, 0.115), (0.02, 0.10), (0.06, 0.115), (-0.04, 0.15), (0.03, 0.15)])
 
 
+@lru_cache(maxsize=64)
+def _furrows(identity: Identity) -> tuple[Array, Array]:
+    """Furrows of the forehead, from the brows up, above y = 0: the whole of each (3, 13, 2), its middle (3, 9, 2)."""
+    lean = 0.02 * identity.parting
+    rows = []
+    for k, reach in enumerate((0.36, 0.33, 0.24)):
+        height = -0.078 * k + _FOREHEAD_SAG * (1 - 0.35 * k) + lean * _FOREHEAD_X
+        rows.append(np.column_stack([reach * _FOREHEAD_X + lean * (k - 1), height]))
+    whole = np.stack(rows)
+    return spline(whole, 13), spline(whole[:, 1:6], 9)
+
+
 def wrinkles(identity: Identity, frame: Frame, points: Array, intensities: Array) -> Bytes:
     """Furrow map (h, w) of the face: 0 smooth, 255 a deep crease. Shadow and relief are made from it later."""
     ink = frame.mask()
     au1, au2, au4, _, au6, au7, au9, au10, au12, au15, au17, au20 = intensities.tolist()[:12]
     age, old = identity.age, max(identity.age - 0.45, 0.0)
 
+    place = points.tolist()
+
     # Forehead: raised brows push lines up that follow the brows.
     lift = 0.55 * max(au1, au2) + 0.25 * min(au1, au2)
-    top = 0.5 * (points[19, 1] + points[24, 1]) - 0.115
-    lean = 0.02 * identity.parting
-    for k, reach in enumerate((0.36, 0.33, 0.24)):
-        depth = lift * (0.62 - 0.10 * k + 0.5 * age) + 0.22 * old
-        if depth > 0.05:
-            height = top - 0.078 * k + _FOREHEAD_SAG * (1 - 0.35 * k) + lean * _FOREHEAD_X
-            row = np.column_stack([reach * _FOREHEAD_X + lean * (k - 1), height])
-            strokes(ink, frame, spline(row, 13), min(140 * depth, 255.0))
-            strokes(ink, frame, spline(row[1:6], 9), min(255 * depth, 255.0))
+    depths = [lift * (0.62 - 0.10 * k + 0.5 * age) + 0.22 * old for k in range(3)]
+    if depths[0] > 0.05:
+        top = (0.0, 0.5 * (place[19][1] + place[24][1]) - 0.115)
+        whole, middle = (frame.fixed(rows + top) for rows in _furrows(identity))
+        for depth, line, core in zip(depths, whole, middle, strict=True):
+            if depth > 0.05:
+                cv2.polylines(ink, [line], False, min(140 * depth, 255.0), 1, cv2.LINE_AA, SHIFT)
+                cv2.polylines(ink, [core], False, min(255 * depth, 255.0), 1, cv2.LINE_AA, SHIFT)
 
     # All others go through three points each: depth, width, points.
     creases: list[tuple[float, float, tuple[float, ...]]] = []
-    rx, ry = (0.5 * (points[21] + points[22])).tolist()
-    bx, by = points[27].tolist()
+    rx, ry = 0.5 * (place[21][0] + place[22][0]), 0.5 * (place[21][1] + place[22][1])
+    bx, by = place[27]
     frown = au4 * (0.8 - 0.5 * min(au1, 1)) + 0.2 * old
     bridge = 0.75 * au9 + 0.15 * au4
     for s in (-1.0, 1.0):
@@ -67,19 +80,17 @@ def wrinkles(identity: Identity, frame: Frame, points: Array, intensities: Array
     for dy in (0.0, 0.035, 0.07):
         creases.append((bridge, 0.0, (bx - 0.07, by - 0.025 + dy, bx, by - 0.045 + dy, bx + 0.07, by - 0.025 + dy)))
     fold = 0.52 * au12 + 0.50 * au10 + 0.40 * au9 + 0.20 * au20 + 0.26 * age - 0.02
-    for s, outer, inner, low, corner, wing in (
-        (-1.0, points[36], points[39], points[40:42], points[48], points[31]),
-        (1.0, points[45], points[42], points[46:48], points[54], points[35]),
+    for s, (ox, oy), inner, low, (cx, cy), wing in (
+        (-1.0, place[36], place[39], place[40:42], place[48], place[31]),
+        (1.0, place[45], place[42], place[46:48], place[54], place[35]),
     ):
-        ox, oy = outer.tolist()
         for dy in (-0.028, 0.004, 0.034):  # crow's feet
             feet = (ox + 0.035 * s, oy + 0.4 * dy, ox + 0.075 * s, oy + dy, ox + 0.115 * s, oy + 1.9 * dy)
             creases.append((0.62 * au6 * (0.6 + 0.7 * age) + 0.25 * old, 0.0, feet))
-        lx, ly = low.mean(axis=0).tolist()
+        lx, ly = 0.5 * (low[0][0] + low[1][0]), 0.5 * (low[0][1] + low[1][1])
         bag = (inner[0] + 0.02 * s, inner[1] + 0.035, lx - 0.02 * s, ly + 0.050, lx + 0.05 * s, ly + 0.040)
         creases.append((0.45 * max(au6, 0.7 * au7) + 0.30 * age, 0.0, bag))
         # From the wing of the nose around the corner of the mouth.
-        cx, cy = corner.tolist()
         sx, sy = wing[0] + 0.032 * s, wing[1] - 0.040
         ex, ey = cx + (0.05 + 0.035 * au12) * s, cy + 0.030 + 0.015 * au12
         mx, my = 0.45 * sx + 0.55 * ex + 0.022 * s * (0.6 + au12 + 0.8 * au10), 0.45 * sy + 0.55 * ey - 0.035
@@ -91,7 +102,7 @@ def wrinkles(identity: Identity, frame: Frame, points: Array, intensities: Array
         creases.append((0.55 * au12 - 0.1, 0.0, dimple))
         droop = (cx + 0.006 * s, cy + 0.012, cx + 0.026 * s, cy + 0.050, cx + 0.030 * s, cy + 0.100)
         creases.append((0.75 * au15 + 0.18 * old, 0.012, droop))
-    lx, ly = points[57].tolist()
+    lx, ly = place[57]
     creases.append((0.28 + 0.35 * au17, 0.014, (lx - 0.11, ly + 0.040, lx, ly + 0.052, lx + 0.11, ly + 0.040)))
 
     creases = [crease for crease in creases if crease[0] > 0.05]
@@ -108,57 +119,51 @@ def wrinkles(identity: Identity, frame: Frame, points: Array, intensities: Array
 _BROW_HAIRS = 44
 _BROW_T = np.linspace(0, 1, 13)
 _BROW_WIDTH = 0.029 * np.minimum(1, 0.45 + 2.6 * _BROW_T) * np.clip(1.12 - _BROW_T, 0.08, 0.75) / 0.75 + 0.002
-_BROW_WIDTH = _BROW_WIDTH[:, None]
 
 
 @lru_cache(maxsize=64)
-def _brow_hairs(seed: int, subject: int) -> tuple[Array, Array, Array, Array, Array]:
-    """What is fixed about the hairs: spline rows of place and direction, place across, lean and length."""
-    rng = np.random.default_rng([seed, subject, 0, 2])
+def _brow_shape(identity: Identity, fine: bool) -> tuple[Array, Array, Array]:
+    """What does not move about a brow: 13 points along its body, then both ends of every hair.
+
+    Returns:
+        Spline rows of place, then of direction (2 n, 5), and the offsets across and along the brow (n, 1) each.
+    """
+    rng = np.random.default_rng([identity.seed, identity.subject, 0, 2])
     along = (np.arange(_BROW_HAIRS) + rng.random(_BROW_HAIRS)) / _BROW_HAIRS
-    across = rng.uniform(-0.9, 0.9, _BROW_HAIRS) * np.interp(along, _BROW_T, _BROW_WIDTH[:, 0])
+    across = rng.uniform(-0.9, 0.9, _BROW_HAIRS) * np.interp(along, _BROW_T, _BROW_WIDTH) * identity.brow_thickness
     lean = np.clip(0.15 + 1.3 * along, 0, 1.2) + rng.normal(0, 0.2, _BROW_HAIRS)
-    length = (0.026 + 0.020 * along) * rng.uniform(0.7, 1.3, _BROW_HAIRS)
-    place = spline_rows(4 * along, 5)
-    direction = spline_rows(np.minimum(4 * along + 0.1, 4), 5) - spline_rows(np.maximum(4 * along - 0.1, 0), 5)
-    return place, direction, across[:, None], lean[:, None], length[:, None]
+    length = (0.026 + 0.020 * along) * rng.uniform(0.7, 1.3, _BROW_HAIRS) * identity.brow_thickness**0.5
+    up, forward = 1 - 0.75 * lean, 0.25 + lean
+    roots = np.stack([along, across - 0.012 * up, -0.012 * forward], axis=1)
+    tips = np.stack([along, across + (length - 0.012) * up, (length - 0.012) * forward], axis=1)
+    body = np.stack([_BROW_T, identity.brow_thickness * _BROW_WIDTH, np.zeros_like(_BROW_T)], axis=1)
+    ends = np.stack([roots, tips], axis=1)[:: 1 if fine else 2]
+    along, across, forward = np.concatenate([body, ends.reshape(-1, 3)]).T
+    t = 4 * along
+    direction = spline_rows(np.minimum(t + 0.1, 4), 5) - spline_rows(np.maximum(t - 0.1, 0), 5)
+    return np.concatenate([spline_rows(t, 5), direction]), across[:, None], forward[:, None]
 
 
-@lru_cache(maxsize=1)
-def _brow_body() -> tuple[Array, Array]:
-    """Spline rows of place and direction along the middle of a brow."""
-    t = 4 * _BROW_T
-    return spline_rows(t, 5), spline_rows(np.minimum(t + 0.1, 4), 5) - spline_rows(np.maximum(t - 0.1, 0), 5)
-
-
+_BROWS = np.array([[22, 23, 24, 25, 26], [21, 20, 19, 18, 17]])
+_BODY = len(_BROW_T)
 _UP = np.array([[[1.0, -1.0]], [[-1.0, 1.0]]])
 
 
-def _upright(direction: Array) -> tuple[Array, Array]:
-    """Unit tangents and upward normals (2, n, 2) of the image-right and the image-left brow."""
-    tangent = direction / np.sqrt((direction * direction).sum(axis=2, keepdims=True))
-    up = tangent[..., ::-1] * _UP
-    return tangent, up
-
-
 def brows(canvas: Bytes, identity: Identity, frame: Frame, points: Array) -> None:
-    """Both brows: a soft body and single hairs."""
-    place, direction, across, lean, length = _brow_hairs(identity.seed, identity.subject)
-    body_place, body_direction = _brow_body()
+    """Both brows, the image-right one first: a soft body and single hairs."""
+    rows, across, forward = _brow_shape(identity, frame.ppu > FINE)
     window = frame.window(points[17:27], 0.09)
     mask = window.mask()
-    control = np.stack([points[22:27], points[21:16:-1]])
-    centre = body_place @ control
-    _, up = _upright(body_direction @ control)
-    half = up * (identity.brow_thickness * _BROW_WIDTH)
-    fill(mask, window, np.concatenate([centre + half, (centre - 0.9 * half)[:, ::-1]], axis=1), 140)
+    both = rows @ points[_BROWS]
+    count = len(across)
+    place, tangent = both[:, :count], both[:, count:]
+    tangent /= np.sqrt(np.einsum("ijk,ijk->ij", tangent, tangent))[..., None]
+    half = (tangent[..., ::-1] * _UP) * across
+    body, lift = place[:, :_BODY], half[:, :_BODY]
+    fill(mask, window, np.concatenate([body + lift, (body - 0.9 * lift)[:, ::-1]], axis=1), 140)
     mask = soften(mask, 0.012 * window.ppu)
-    tangent, up = _upright(direction @ control)
-    growth = up * (1 - 0.75 * lean) + tangent * (0.25 + lean)
-    root = place @ control + up * (across * identity.brow_thickness) - growth * 0.012
-    tip = root + growth * (length * identity.brow_thickness**0.5)
-    hairs = np.concatenate([root, tip], axis=2).reshape(-1, 2, 2)
-    strokes(mask, window, hairs if window.ppu > FINE else hairs[::2], 225, 0.005)
+    hairs = (place + half + tangent * forward)[:, _BODY:]
+    strokes(mask, window, hairs.reshape(-1, 2, 2), 225, 0.005)
     blend(frame.cut(canvas, window), identity.brow, mask)
 
 

@@ -12,6 +12,7 @@ from avce_pl.synthesis.canvas import (
     Bytes,
     Floats,
     Frame,
+    bell,
     blend,
     discs,
     fill,
@@ -101,7 +102,7 @@ def _bumps(x: Floats, y: Floats, rows: list[tuple[float, float, float, float, fl
     """Sum (h, w) of axis-parallel Gaussian bumps: x, y, spread x, spread y, height; x > 0 stands for both sides."""
     both = rows + [(-row[0], *row[1:]) for row in rows if row[0] > 0]
     bx, by, sx, sy, height = np.array(both, dtype=np.float32).T[..., None]
-    across, down = np.exp(-0.5 * ((x - bx) / sx) ** 2), height * np.exp(-0.5 * ((y - by) / sy) ** 2)
+    across, down = bell((x - bx) / sx), height * bell((y - by) / sy)
     total: Floats = down.T @ across
     return total
 

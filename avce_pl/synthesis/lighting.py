@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from avce_pl.synthesis.canvas import Array, Bytes, Floats
+from avce_pl.synthesis.canvas import Array, Bytes, Floats, bell
 from avce_pl.synthesis.head import Head
 from avce_pl.synthesis.nuisance import Nuisance
 
@@ -16,6 +16,9 @@ _WRAP = 0.28
 """How far light reaches around the terminator."""
 
 _CREASE_DEPTH = 0.030
+
+_DULL = 0.1
+"""Cosine below which the highlight is nothing; its 24th power must not become a subnormal number, which is slow."""
 
 
 def _moving_bumps(points: Array, intensities: Array) -> Floats:
@@ -47,11 +50,12 @@ def cast(canvas: Bytes, amount: Floats, nuisance: Nuisance) -> Bytes:
     it scatters red light furthest. Colour and exposure of the light come on top.
     """
     red, green, blue = (_UNIT * nuisance.exposure * tint for tint in nuisance.cast)
+    square = amount * amount
     light = cv2.merge(
         (
-            amount * (1.2 * red - (0.2 * red) * amount),
+            cv2.addWeighted(amount, 1.2 * red, square, -0.2 * red, 0),
             amount * green,
-            amount * (0.87 * blue + (0.13 * blue) * amount),
+            cv2.addWeighted(amount, 0.87 * blue, square, 0.13 * blue, 0),
         )
     )
     # OpenCV interpolates three float channels faster than three byte channels.
@@ -70,15 +74,15 @@ def illuminate(
     x, y = head.relief.axes
     bx, by, sx, sy, height = _moving_bumps(points, intensities)[..., None]
     dx, dy = (x - bx) / sx, (y - by) / sy
-    gx, gy = cv2.exp(-0.5 * dx * dx), height * cv2.exp(-0.5 * dy * dy)
+    gx, gy = bell(dx), height * bell(dy)
     slope_x = gy.T @ (gx * (-dx / sx))
     slope_y = (gy * (-dy / sy)).T @ gx
     slope_x += head.slope[0]
     slope_y += head.slope[1]
     drop = min(float(intensities[14]), 1.1)
     if drop > 0.02:
-        slope_x += drop * head.slope_drop[0]
-        slope_y += drop * head.slope_drop[1]
+        cv2.scaleAdd(head.slope_drop[0], drop, slope_x, dst=slope_x)
+        cv2.scaleAdd(head.slope_drop[1], drop, slope_y, dst=slope_y)
     steep = -0.5 * _CREASE_DEPTH * head.relief.ppu / 255
     slope_x += cv2.Sobel(ink, cv2.CV_32F, 1, 0, ksize=1, scale=steep)
     slope_y += cv2.Sobel(ink, cv2.CV_32F, 0, 1, ksize=1, scale=steep)
@@ -89,24 +93,29 @@ def illuminate(
     length = math.sqrt(2 + 2 * light[2])
     half = (light[0] / length, light[1] / length, (light[2] + 1) / length)
     (la, lb, lc), (ha, hb, hc) = (np.array([light, half]) @ rotation).tolist()
-    norm = slope_x * slope_x
-    norm += slope_y * slope_y
-    norm += 1
-    norm = cv2.sqrt(norm)
-    # Cosines between the normal (-slope_x, -slope_y, 1) / norm and the key light, then the way half to the viewer.
-    diffuse = np.maximum((lc - la * slope_x - lb * slope_y) / norm + _WRAP, 0)
-    shine = np.maximum((hc - ha * slope_x - hb * slope_y) / norm, 0)
+    inverse = np.ones_like(slope_x)
+    cv2.accumulateSquare(slope_x, inverse)
+    cv2.accumulateSquare(slope_y, inverse)
+    inverse = cv2.pow(inverse, -0.5)
+    # Cosines between the normal (-slope_x, -slope_y, 1) * inverse and the key light, then the way half to the viewer.
+    diffuse = cv2.addWeighted(slope_x, -la, slope_y, -lb, lc)
+    diffuse *= inverse
+    diffuse += _WRAP
+    shine = cv2.addWeighted(slope_x, -ha, slope_y, -hb, hc)
+    shine *= inverse
+    np.maximum(shine, _DULL, out=shine)
     shine *= shine
     shine *= shine
     shine *= shine
     shine *= shine * shine
     shine *= head.gloss
     # Light on top of the skin, as the factor that adds the same amount to skin of medium tone.
-    amount: Floats = slope_y / norm
+    amount: Floats = slope_y
+    amount *= inverse
     amount *= 0.14 * nuisance.ambient
     amount += 0.86 * nuisance.ambient
     amount *= head.openness
-    amount += (nuisance.key / (1 + _WRAP)) * diffuse
+    cv2.scaleAdd(np.maximum(diffuse, 0, out=diffuse), nuisance.key / (1 + _WRAP), amount, dst=amount)
     amount *= 1 - (0.42 / 255) * ink.astype(np.float32)
-    amount += (0.20 * nuisance.key) * shine
+    cv2.scaleAdd(shine, 0.20 * nuisance.key, amount, dst=amount)
     return amount

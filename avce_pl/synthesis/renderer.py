@@ -195,7 +195,9 @@ def render(face: Face, size: int) -> Rendered:
 
     where, part = _inverse_map(layers, pose, inner)
     canvas, cover = _paint_head(layers.seen(*part), face, points, pose.rotation)
-    warped = cv2.remap(cv2.merge((canvas, cover)), where, _NO_MAP, cv2.INTER_LINEAR)
+    canvas = cv2.cvtColor(canvas, cv2.COLOR_RGB2RGBA)
+    cv2.insertChannel(cover, canvas, 3)
+    warped = cv2.remap(canvas, where, _NO_MAP, cv2.INTER_LINEAR)
     cover = cv2.extractChannel(warped, 3)
     image = _paint_behind(face, pose, cover, ppu)
     blend(image, cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), cover)

@@ -1,5 +1,6 @@
 """Around the face: backgrounds, things in the way, and the camera."""
 
+import math
 from functools import lru_cache
 
 import cv2
@@ -88,9 +89,14 @@ def background(number: int, size: int, exposure: float) -> Bytes:
 
 def _lay_flesh(image: Bytes, mask: Bytes, skin: Colour, depth: float) -> None:
     """Lay a rounded piece of skin over the picture; ``depth`` is how far the rounding reaches, in picture sides."""
-    light = cv2.convertScaleAbs(soften(mask, depth * len(image)), alpha=0.58, beta=96)
-    flesh = solid(len(image), len(image), skin)
-    blend(image, cv2.multiply(flesh, cv2.merge((light, light, light)), scale=1 / 255), mask)
+    radius = depth * len(image)
+    left, top, width, height = cv2.boundingRect(mask)
+    reach = math.ceil(2 * radius) + 2  # no less than the blur looks at
+    part = np.s_[max(top - reach, 0) : top + height + reach, max(left - reach, 0) : left + width + reach]
+    region, mask = image[part], mask[part]
+    light = cv2.convertScaleAbs(soften(mask, radius), alpha=0.58, beta=96)
+    flesh = solid(len(mask), mask.shape[1], skin)
+    blend(region, cv2.multiply(flesh, cv2.merge((light, light, light)), scale=1 / 255), mask)
 
 
 def occlude(image: Bytes, nuisance: Nuisance, skin: Colour) -> None:

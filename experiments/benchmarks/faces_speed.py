@@ -1,9 +1,13 @@
 """S8: how fast procedural faces are made, per core and with two processes.
 
 The peer is what every image pipeline does to a 224-pixel picture: one `cv2.GaussianBlur` (sigma 1) and one JPEG round
-trip (quality 75), in the same run, interleaved with the faces, so that the ratio means the same on any machine. Times
-are CPU seconds of one thread, medians over rounds; a round renders 20 pictures of each of two new people, as the data
-set does.
+trip (quality 75), in the same run, interleaved with the faces, so that the ratio means the same on any machine.
+Figures are medians over rounds; a round renders 20 pictures of each of two new people, as the data set does.
+
+Every figure is given in CPU seconds and in wall seconds of the same calls. Where other programs share the cores, wall
+time says more about them than about the faces, so the targets are held against CPU time; the exit status is 1 where one
+is missed. By CPU time, the gain of two processes is twice a face's cost alone over its cost while both draw: what
+they lose to each other in caches and memory, not what a busy machine takes from both.
 
     python experiments/benchmarks/faces_speed.py --output faces_speed.json
 """
@@ -12,9 +16,12 @@ import argparse
 import json
 import multiprocessing
 import statistics
+import sys
 import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,16 +29,46 @@ import numpy as np
 from avce_pl.synthesis import FaceStyle, draw
 
 PICTURES = 20
-SIZES = (224, 64)
+SIZES = (224, 112, 64)
+TARGETS = {"faces_per_second_224": 250.0, "faces_per_second_64": 400.0, "two_process_gain": 1.8}
 
 
-def render_people(first: int, people: int, size: int) -> int:
-    """Render `PICTURES` pictures of each of ``people`` people; the number of pictures."""
+class Timed(NamedTuple):
+    """One figure, from CPU and from wall seconds."""
+
+    cpu: float
+    wall: float
+
+
+def cost(work: Callable[..., object], *arguments: object) -> Timed:
+    """Seconds of one call in this process."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    work(*arguments)
+    return Timed(time.process_time() - cpu, time.perf_counter() - wall)
+
+
+def ratio(share: float, above: Iterable[Timed], below: Iterable[Timed]) -> Timed:
+    """Median of ``share`` times the quotients of two series."""
+    pairs = list(zip(above, below, strict=True))
+    return Timed(*(share * statistics.median(a[k] / b[k] for a, b in pairs) for k in (0, 1)))
+
+
+def rate(count: int, seconds: list[Timed]) -> Timed:
+    """``count`` things per second, from the median of their seconds."""
+    return Timed(*(count / statistics.median(s[k] for s in seconds) for k in (0, 1)))
+
+
+def render_people(first: int, people: int, size: int) -> None:
+    """Render `PICTURES` pictures of each of ``people`` people."""
     cv2.setNumThreads(1)
     for subject in range(first, first + people):
         for index in range(PICTURES):
             draw(0, subject, index, size, FaceStyle())
-    return people * PICTURES
+
+
+def cpu_of_people(first: int, people: int) -> float:
+    """CPU seconds of ``people`` people at 224 pixels in the process that draws them."""
+    return cost(render_people, first, people, 224).cpu
 
 
 def run_peer(image: np.ndarray, times: int) -> None:
@@ -41,55 +78,57 @@ def run_peer(image: np.ndarray, times: int) -> None:
         cv2.imdecode(cv2.imencode(".jpg", blurred, [cv2.IMWRITE_JPEG_QUALITY, 75])[1], cv2.IMREAD_COLOR)
 
 
-def cpu_seconds(work, *arguments) -> float:
-    """CPU seconds of one call."""
-    start = time.process_time()
-    work(*arguments)
-    return time.process_time() - start
+def spread(pool: ProcessPoolExecutor, jobs: int, first: int, people: int) -> Timed:
+    """Seconds for ``people`` people split over ``jobs`` processes: the CPU's of all, the wall's until the last ends."""
+    share, wall = people // jobs, time.perf_counter()
+    cpu = sum(pool.map(cpu_of_people, [first + k * share for k in range(jobs)], [share] * jobs))
+    return Timed(cpu, time.perf_counter() - wall)
 
 
-def wall_seconds(pool: ProcessPoolExecutor, jobs: int, first: int, people: int) -> float:
-    """Wall seconds for ``people`` people split over ``jobs`` tasks of the pool."""
-    share = people // jobs
-    start = time.perf_counter()
-    list(pool.map(render_people, [first + k * share for k in range(jobs)], [share] * jobs, [224] * jobs))
-    return time.perf_counter() - start
-
-
-def measure(rounds: int) -> dict[str, float]:
+def measure(rounds: int) -> dict[str, Timed]:
     """All figures of the benchmark."""
     cv2.setNumThreads(1)
     for size in SIZES:  # fills the background and noise banks
         render_people(10_000, 6, size)
     picture = draw(0, 0, 0, 224, FaceStyle())[1].image
-    seconds: dict[str, list[float]] = {"peer": [], **{str(size): [] for size in SIZES}}
+    peer: list[Timed] = []
+    faces: dict[int, list[Timed]] = {size: [] for size in SIZES}
     for k in range(rounds):
-        seconds["peer"].append(cpu_seconds(run_peer, picture, 40) / 40)
+        peer.append(cost(run_peer, picture, 2 * PICTURES))
         for size in SIZES:
-            seconds[str(size)].append(cpu_seconds(render_people, 100 + 2 * k, 2, size) / (2 * PICTURES))
-    result = {f"faces_per_core_second_{size}": 1 / statistics.median(seconds[str(size)]) for size in SIZES}
-    result["peer_milliseconds"] = 1e3 * statistics.median(seconds["peer"])
+            faces[size].append(cost(render_people, 100 + 2 * k, 2, size))
+    result = {"peers_per_second": rate(2 * PICTURES, peer)}
     for size in SIZES:
-        ratios = [face / peer for face, peer in zip(seconds[str(size)], seconds["peer"], strict=True)]
-        result[f"face_over_peer_{size}"] = statistics.median(ratios)
+        result[f"faces_per_second_{size}"] = rate(2 * PICTURES, faces[size])
+        result[f"face_over_peer_{size}"] = ratio(1, faces[size], peer)
+
+    alone, together = [], []
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        wall_seconds(pool, 2, 20_000, 12)
-        gains = [wall_seconds(pool, 1, 0, 8) / wall_seconds(pool, 2, 0, 8) for _ in range(max(rounds // 2, 1))]
-    result["two_process_gain"] = statistics.median(gains)
+        spread(pool, 2, 20_000, 12)
+        for _ in range(rounds):
+            # Twelve people, more than the caches of people hold: none is left over from one to the next.
+            alone.append(spread(pool, 1, 0, 12))
+            together.append(spread(pool, 2, 0, 12))
+    result["two_process_gain"] = Timed(ratio(2, alone, together).cpu, ratio(1, alone, together).wall)
     return result
 
 
 def main() -> None:
-    """Measure, print one line per figure, and write them as JSON."""
+    """Measure, print one line per figure, write them as JSON, and hold them against the targets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     result = measure(arguments.rounds)
+    print(f"{'':22s}{'CPU':>10s}{'wall':>10s}{'target':>10s}")
     for name, value in result.items():
-        print(f"{name:28s} {value:10.3f}")
+        target = f"{TARGETS[name]:10.1f}" if name in TARGETS else ""
+        print(f"{name:22s}{value.cpu:10.3f}{value.wall:10.3f}{target}")
     if arguments.output:
-        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+        figures = {name: value._asdict() for name, value in result.items()}
+        arguments.output.write_text(json.dumps(figures, indent=2) + "\n")
+    if missed := [name for name, target in TARGETS.items() if result[name].cpu < target]:
+        sys.exit(f"Below the target in CPU time: {', '.join(missed)}.")
 
 
 if __name__ == "__main__":
