@@ -58,7 +58,7 @@ class CsvDataModule(FileDataModule):
         """The lists that are there, training first."""
         if not self.root.is_dir():
             raise self.missing("training_list.csv and validation_list.csv")
-        return list(self._lists().values())
+        return list(self.lists().values())
 
     def settings(self) -> dict[str, Any]:
         """`scale`."""
@@ -66,10 +66,11 @@ class CsvDataModule(FileDataModule):
 
     def read(self) -> FaceIndex:
         """Reads the lists, training first."""
-        tables = [self._read_list(split, path) for split, path in self._lists().items()]
+        tables = [self._read_list(split, path) for split, path in self.lists().items()]
         return FaceIndex.build(pd.concat(tables, ignore_index=True), protocol="csv")
 
-    def _lists(self) -> dict[str, Path]:
+    def lists(self) -> dict[str, Path]:
+        """The lists by split, training first."""
         found = {}
         for split, names in _LISTS.items():
             paths = [self.root / name for name in names if (self.root / name).is_file()]
@@ -82,21 +83,9 @@ class CsvDataModule(FileDataModule):
         return found
 
     def _read_list(self, split: str, path: Path) -> pd.DataFrame:
-        try:
-            cells = pd.read_csv(
-                path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig"
-            ).fillna("")
-        except pd.errors.EmptyDataError:
-            raise AvceError(f"{path} is empty.") from None
-        except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-            raise AvceError(f"{path} cannot be read as a CSV file: {error}.") from error
-        names = {column: _find(column, list(cells.columns), path) for column in _COLUMNS}
+        cells, names = read_cells(path)
         table = pd.DataFrame({column: cells[name].str.strip() for column, name in names.items()})
-        lines = np.arange(len(table)) + 2  # the header is line 1
-        blank = (table == "").all(axis=1).to_numpy()
-        table, lines = table[~blank], lines[~blank]
-        if table.empty:
-            raise AvceError(f"{path} lists no images.")
+        lines = cells.index.to_numpy()
 
         def refuse(wrong: "pd.Series[bool]", column: str, complaint: str) -> None:
             if wrong.any():
@@ -126,6 +115,32 @@ class CsvDataModule(FileDataModule):
             return sum((self.root / (prefix + path)).is_file() for path in sample)
 
         return max(("", f"{split}/"), key=found)
+
+
+def read_cells(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """A list as it was written, without blank lines.
+
+    Returns:
+        All cells as text, numbered by the lines of the file, and the file's own names of the columns path, valence
+        and arousal.
+
+    Raises:
+        AvceError: the file cannot be read, lacks one of the three, or lists nothing.
+    """
+    try:
+        cells = pd.read_csv(
+            path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig"
+        ).fillna("")
+    except pd.errors.EmptyDataError:
+        raise AvceError(f"{path} is empty.") from None
+    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+        raise AvceError(f"{path} cannot be read as a CSV file: {error}.") from error
+    names = {column: _find(column, list(cells.columns), path) for column in _COLUMNS}
+    cells.index = pd.RangeIndex(2, len(cells) + 2)  # the header is line 1
+    cells = cells[cells[list(names.values())].apply(lambda column: column.str.strip() != "").any(axis=1)]
+    if cells.empty:
+        raise AvceError(f"{path} lists no images.")
+    return cells, names
 
 
 def _find(column: str, names: list[str], path: Path) -> str:

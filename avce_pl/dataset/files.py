@@ -22,6 +22,7 @@ from avce_pl.dataset.loading import Images
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
 from avce_pl.face.crop import Box, crop_face, misplaced
+from avce_pl.face.media import decode
 
 _AT_A_TIME = 256
 _LISTED = 20
@@ -41,7 +42,7 @@ def examine(path: Path, box: tuple[int, int, int, int] = (0, 0, 0, 0)) -> tuple[
         return -1, "cannot be opened"
     if not data:
         return 0, "empty"
-    image = _decode(np.frombuffer(data, np.uint8))
+    image = decode(np.frombuffer(data, np.uint8))
     # A JPEG that ends in zeros decodes, but has no end marker after its last start of a scan.
     if image is None or (data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")):
         return len(data), "damaged or not an image"
@@ -90,7 +91,7 @@ class ImageFiles:
             data = np.fromfile(path, np.uint8)
         except OSError:
             data = np.empty(0, np.uint8)
-        image = _decode(data) if data.size == self.sizes[row] else None
+        image = decode(data) if data.size == self.sizes[row] else None
         if image is None:
             raise AvceError(
                 f"{path} cannot be read or has changed since the images were checked. Repair it, delete "
@@ -290,14 +291,6 @@ def enumerate_names(names: Iterable[str]) -> str:
     if not names:
         return "nothing"
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-
-
-def _decode(data: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    try:
-        image: NDArray[np.uint8] | None = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)  # type: ignore[assignment]
-    except cv2.error:  # absurd sizes
-        return None
-    return image
 
 
 def _face(box: Sequence[int]) -> Box | None:

@@ -1,5 +1,6 @@
 """Where the faces of a picture are: several detectors behind one small interface."""
 
+import importlib
 import importlib.util
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args
@@ -84,7 +85,8 @@ class Haar:
                 f"OpenCV {cv2.__version__} has no cascade detector. "
                 "Install an older one: pip install 'opencv-python-headless<5'."
             )
-        self._cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")
+        bundled = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
+        self._cascade = cv2.CascadeClassifier(str(bundled))
 
     def __call__(self, image: Image) -> list[Detection]:
         """Finds frontal faces that are at least a twelfth of the picture's shorter side, and 24 pixels."""
@@ -156,10 +158,10 @@ class Mtcnn:
         from importlib.metadata import version
 
         import torch
-        from facenet_pytorch import MTCNN
 
+        package = importlib.import_module("facenet_pytorch")
         self.version = f"facenet-pytorch {version('facenet-pytorch')}"
-        self._network: Any = MTCNN(keep_all=True, device="cuda" if torch.cuda.is_available() else "cpu")
+        self._network: Any = package.MTCNN(keep_all=True, device="cuda" if torch.cuda.is_available() else "cpu")
 
     def __call__(self, image: Image) -> list[Detection]:
         """Finds faces of 20 pixels and more; confidence is the last network's probability."""

@@ -159,11 +159,7 @@ def test_choose_prefers_large_and_sure_faces_and_stays_with_a_person() -> None:
     assert choose([small, left, right]) is right
     assert choose([small, left, right], previous=Box(2, 1, 40, 40)) is left
     assert choose([small, left], previous=small.box) is left  # a false hit does not stick
-    assert choose([left, replace_confidence(right, 0.4)]) is left
-
-
-def replace_confidence(detection: Detection, confidence: float) -> Detection:
-    return detection._replace(confidence=confidence)
+    assert choose([left, right._replace(confidence=0.4)]) is left
 
 
 def test_overlap() -> None:
