@@ -361,7 +361,8 @@ class _Progress:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.bar.stop()
+        if self.console.is_terminal:
+            self.bar.stop()
 
     def show(self, videos: int, frames: int) -> None:
         text = f"{videos} of {self.videos} videos"
