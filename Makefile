@@ -40,10 +40,10 @@ ablation-table2: $(STAMP)  ## Table 2; SEEDS=0,1,2 JOBS=2 ARGS='...'; DATASET=af
 	$(BIN)/avce table table2 --seeds $(SEEDS) --outputs $(OUTPUTS) $(if $(DATASET),--dataset $(DATASET)) && exit $$code
 
 test: $(STAMP)  ## run the tests (a few minutes)
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
 
 test-slow: $(STAMP)  ## run the long tests too
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(STAMP)  ## lint, types and tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(MAKE) --no-print-directory test

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from avce_pl.errors import AvceError
+from avce_pl.resources import ROOT
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Tools around AVCE-PL; training is `python run.py`.")
 data = typer.Typer(no_args_is_help=True, help="Data sets: make procedural ones, cut faces out of videos.")
@@ -19,16 +20,29 @@ def synthesize(
     contact_sheet: Annotated[
         Path | None, typer.Option(help="Write one picture of many faces here (PNG or JPEG).")
     ] = None,
-    layout: Annotated[Literal["csv"] | None, typer.Option(help="Write a data set in this layout.")] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="Write a data set in this layout: csv, affectnet_2017, affectnet_2021, raf_db, aff_wild, ..."
+        ),
+    ] = None,
+    faults: Annotated[str, typer.Option(help="Faults to put in, such as missing_image,headerless; 'all'.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
-    train: Annotated[int, typer.Option(min=1, help="Training images of the data set.")] = 400,
-    val: Annotated[int, typer.Option(min=1, help="Validation images of the data set.")] = 100,
-    size: Annotated[int, typer.Option(min=32, max=1024, help="Side of an image in pixels.")] = 128,
+    train: Annotated[
+        int | None, typer.Option(min=1, help="Training images, or videos; a small number by default.")
+    ] = None,
+    val: Annotated[int | None, typer.Option(min=0, help="Validation images, or videos.")] = None,
+    test: Annotated[int | None, typer.Option(min=0, help="Test images, or videos, in layouts that have them.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=32, max=1024, help="Side of an image in pixels; the layout's own by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Other seed, other people.")] = 0,
 ) -> None:
-    """Writes procedural faces: a contact sheet to look at, or a data set in a real layout."""
+    """Writes procedural faces: a contact sheet to look at, or a data set in a real layout, faults included."""
     if contact_sheet is None and layout is None:
         raise AvceError("Say what to write: --contact-sheet faces.png, or --layout csv --out FOLDER.")
+    counts = {"train": train, "val": val, "test": test}
+    options = {name: value for name, value in {"size": size, **counts}.items() if value is not None}
     if contact_sheet is not None:
         from PIL import Image
 
@@ -37,18 +51,19 @@ def synthesize(
         if contact_sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             raise AvceError(f"--contact-sheet {contact_sheet}: give a name that ends in .png or .jpg.")
         _writable(contact_sheet.parent)
-        Image.fromarray(draw_sheet(size=size, seed=seed)).save(contact_sheet)
+        Image.fromarray(draw_sheet(size=size or 128, seed=seed)).save(contact_sheet)
         typer.echo(f"wrote {contact_sheet}")
     if layout is not None:
-        from avce_pl.synthesis.writers import write_csv
+        from avce_pl.synthesis.writers import LAYOUTS, write_layout
 
         if out is None:
             raise AvceError(f"--layout {layout} needs a folder to write to: --out FOLDER.")
-        if out.exists() and any(out.iterdir()):
-            raise AvceError(f"--out {out} is not empty. Give a new folder.")
-        _writable(out)
-        write_csv(out, train=train, val=val, size=size, seed=seed)
-        typer.echo(f"wrote {out}; train on it with: python run.py dataset={layout} root={out}")
+        for fault in write_layout(layout, out, faults, seed=seed, **options):
+            typer.echo(f"{fault.kind}: {fault.path} {fault.detail}")
+        typer.echo(f"wrote {out}")
+        dataset = LAYOUTS[layout].dataset
+        if (ROOT / "conf" / "dataset" / f"{dataset}.yaml").exists():
+            typer.echo(f"train on it with: python run.py dataset={dataset} root={out}")
 
 
 @data.command()

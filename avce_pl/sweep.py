@@ -33,7 +33,7 @@ class SweepProgress(Callback):
         ended.mkdir(parents=True, exist_ok=True)
         for file in ended.iterdir():
             file.unlink()
-        varying = {argument for row in rows for argument in row} - set.intersection(*map(set, rows))
+        varying = {argument for row in rows for argument in row if not all(argument in other for other in rows)}
         sweep = {"rows": len(rows), "started": time.time(), "varying": sorted(varying)}
         (folder / "sweep.json").write_text(json.dumps(sweep))
         log.info("%d rows in %s; a row that is finished already is not run again", len(rows), folder.parent)

@@ -65,6 +65,12 @@ def test_every_option_trains(path: Path, tiny: list[str], tmp_path: Path, reques
         write_csv(tmp_path / "faces", train=8, val=4, size=80)
         mine = [o for o in tiny if "subject" not in o]
         overrides = [*mine, "dataset=csv", f"root={tmp_path / 'faces'}", "dataset.num_workers=0"]
+    if (group, option) == ("dataset", "affectnet"):
+        from avce_pl.synthesis.writers import write_layout
+
+        write_layout("affectnet_2021", tmp_path / "faces", train=8, val=4, size=80)
+        mine = [o for o in tiny if "subject" not in o]
+        overrides = [*mine, "dataset=affectnet", f"root={tmp_path / 'faces'}", "dataset.num_workers=0"]
     if (group, option) == ("dataset", "synthetic_video"):
         mine = [o.replace("images_per_subject", "frames_per_video").replace("subjects", "videos") for o in tiny]
         overrides = [*mine, "dataset=synthetic_video"]

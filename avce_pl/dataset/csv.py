@@ -1,6 +1,5 @@
 """Your own faces, as CSV lists: the layout of the AVCE, CAF and FER-Zoo releases."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Unpack
@@ -9,8 +8,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from avce_pl.dataset.files import FileDataModule, FileOptions, enumerate_names
-from avce_pl.dataset.index import OUTSIDE_ROOT, FaceIndex
+from avce_pl.dataset.files import FileDataModule, FileOptions
+from avce_pl.dataset.index import FaceIndex
+from avce_pl.dataset.layout import Table
 from avce_pl.dataset.protocol import Protocol
 from avce_pl.errors import AvceError
 
@@ -19,7 +19,7 @@ _LISTS = {
     "val": ("validation_list.csv", "validation.csv"),
     "test": ("test_list.csv", "test.csv"),
 }
-_COLUMNS = {
+COLUMNS = {
     "path": ("subdirectory_filepath", "filepath", "path", "image", "image_path", "file_path", "filename", "file"),
     "valence": ("valence",),
     "arousal": ("arousal",),
@@ -83,29 +83,15 @@ class CsvDataModule(FileDataModule):
         return found
 
     def _read_list(self, split: str, path: Path) -> pd.DataFrame:
-        cells, names = read_cells(path)
-        table = pd.DataFrame({column: cells[name].str.strip() for column, name in names.items()})
-        lines = cells.index.to_numpy()
-
-        def refuse(wrong: "pd.Series[bool]", column: str, complaint: str) -> None:
-            if wrong.any():
-                first = int(np.argmax(wrong.to_numpy(bool)))
-                value = table[column].iloc[first]
-                more = f" The same goes for {int(wrong.sum()) - 1} more." if wrong.sum() > 1 else ""
-                raise AvceError(f"{path}, line {lines[first]}: {names[column]} {value!r} {complaint}{more}")
-
-        refuse(table["path"] == "", "path", "names no image.")
-        outside = table["path"].str.contains(OUTSIDE_ROOT, regex=True)
-        refuse(outside, "path", "leads out of the data set's folder; paths must be relative and without '..'.")
+        table = Table(path, COLUMNS)
+        images = table.paths()
         labels = {}
         for column in ("valence", "arousal"):
-            number = pd.to_numeric(table[column], errors="coerce")
-            refuse(~np.isfinite(number), column, "is not a number.")
+            number = pd.Series(table.numbers(column))
             wrong = number.abs() > self.scale
-            refuse(wrong, column, f"is outside [-{self.scale:g}, {self.scale:g}]. {_advice(number, self.scale)}")
+            table.refuse(wrong, column, f"is outside [-{self.scale:g}, {self.scale:g}]. {_advice(number, self.scale)}")
             labels[column] = number / self.scale
-        images = self._folder(split, table["path"]) + table["path"]
-        return pd.DataFrame({"path": images, "split": split, **labels})
+        return pd.DataFrame({"path": self._folder(split, images) + images, "split": split, **labels})
 
     def _folder(self, split: str, paths: "pd.Series[str]") -> str:
         """Prefix under which more of the first hundred images lie: the root itself or the split's folder."""
@@ -115,43 +101,6 @@ class CsvDataModule(FileDataModule):
             return sum((self.root / (prefix + path)).is_file() for path in sample)
 
         return max(("", f"{split}/"), key=found)
-
-
-def read_cells(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
-    """A list as it was written, without blank lines.
-
-    Returns:
-        All cells as text, numbered by the lines of the file, and the file's own names of the columns path, valence
-        and arousal.
-
-    Raises:
-        AvceError: the file cannot be read, lacks one of the three, or lists nothing.
-    """
-    try:
-        cells = pd.read_csv(
-            path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig"
-        ).fillna("")
-    except pd.errors.EmptyDataError:
-        raise AvceError(f"{path} is empty.") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise AvceError(f"{path} cannot be read as a CSV file: {error}.") from error
-    names = {column: _find(column, list(cells.columns), path) for column in _COLUMNS}
-    cells.index = pd.RangeIndex(2, len(cells) + 2)  # the header is line 1
-    cells = cells[cells[list(names.values())].apply(lambda column: column.str.strip() != "").any(axis=1)]
-    if cells.empty:
-        raise AvceError(f"{path} lists no images.")
-    return cells, names
-
-
-def _find(column: str, names: list[str], path: Path) -> str:
-    by_key = {name.strip().lower(): name for name in names}
-    for key in _COLUMNS[column]:
-        if key in by_key:
-            return by_key[key]
-    near = difflib.get_close_matches(column, by_key, n=1, cutoff=0.5)
-    hint = f" Did you mean to call {by_key[near[0]]!r} so?" if near else ""
-    wanted = " or ".join(_COLUMNS[column][:4])
-    raise AvceError(f"{path} has no column {wanted}; its first line names {enumerate_names(names)}.{hint}")
 
 
 def _advice(labels: "pd.Series[float]", scale: float) -> str:

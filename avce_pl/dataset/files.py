@@ -1,5 +1,6 @@
 """Data sets of image files: checked once before training, then decoded whenever they are needed."""
 
+import os
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -270,8 +271,13 @@ class FileDataModule(FaceDataModule):
 
     def _build_index(self, folder: Path) -> None:
         index = self.read()
-        sizes, faults = examine_all(self.root, index.table)
-        table = index.table.assign(bytes=sizes)
+        table = index.table
+        sizes, faults = examine_all(self.root, table)
+        if renamed := _other_case(self.root, table["path"][faults == "missing"]):
+            rows = list(renamed)
+            table = table.assign(path=table["path"].where(~table.index.isin(rows), pd.Series(renamed)))
+            sizes[rows], faults[rows] = examine_all(self.root, table.iloc[rows])
+        table = table.assign(bytes=sizes)
         FaceIndex.build(table, index.protocol, index.dropped, index.landmarks, index.identity).save(folder)
         bad = pd.DataFrame({"row": np.arange(len(table)), "path": table["path"], "fault": faults})
         bad[faults != ""].to_csv(folder / "bad_images.csv", index=False)
@@ -295,6 +301,22 @@ def enumerate_names(names: Iterable[str]) -> str:
 
 def _face(box: Sequence[int]) -> Box | None:
     return Box(*box) if box[2] else None
+
+
+def _other_case(root: Path, paths: "pd.Series[str]") -> dict[int, str]:
+    """Row -> path of the one file whose name differs only in case, for rows whose file is missing."""
+    listings: dict[str, dict[str, list[str]]] = {}
+    found = {}
+    for row, path in paths.items():
+        folder, _, name = path.rpartition("/")
+        if folder not in listings:
+            listings[folder] = {}
+            if (root / folder).is_dir():
+                for other in os.listdir(root / folder):
+                    listings[folder].setdefault(other.casefold(), []).append(other)
+        if len(names := listings[folder].get(name.casefold(), [])) == 1:
+            found[int(str(row))] = f"{folder}/{names[0]}".lstrip("/")
+    return found
 
 
 def _decoded(files: ImageFiles) -> Iterator[NDArray[np.uint8]]:

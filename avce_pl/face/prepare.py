@@ -138,8 +138,9 @@ class Prepared:
         found = faces.total()
         by = ", ".join(f"{name} {count}" for name, count in sorted(faces.items()))
         share = f" ({found / frames:.1%})" if frames else ""
+        videos = "1 video" if len(self.records) == 1 else f"{len(self.records)} videos"
         lines = [
-            f"{len(self.records)} videos, {frames} frames: {found} faces{share}{f', by {by}' if by else ''}; "
+            f"{videos}, {frames} frames: {found} faces{share}{f', by {by}' if by else ''}; "
             f"{frames - found} frames without a face"
         ]
         remarks = [record.remark for record in self.records if record.remark]
@@ -500,7 +501,11 @@ def _write_table(out: Path) -> None:
 
 def _prepare_lists(root: Path, out: Path, settings: PrepareSettings, jobs: int) -> Prepared:
     """Prepares the images of CSV lists, in portions that stand for videos, and writes the lists anew."""
-    from avce_pl.dataset.csv import CsvDataModule, read_cells
+    import pandas as pd
+
+    from avce_pl.dataset.csv import COLUMNS as NAMES
+    from avce_pl.dataset.csv import CsvDataModule
+    from avce_pl.dataset.layout import Table
 
     reader = CsvDataModule(str(root), scale=math.inf)  # labels are copied as they are, whatever their scale
     table = reader.read().table
@@ -513,13 +518,16 @@ def _prepare_lists(root: Path, out: Path, settings: PrepareSettings, jobs: int) 
         ]
     prepared = prepare([source for part in portions.values() for source in part], out, settings, jobs, follow=False)
     for split, path in reader.lists().items():
-        cells, names = read_cells(path)
+        listed = Table(path, NAMES)
+        cells = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
+        cells = cells.iloc[listed.lines - 2].fillna("")  # the header is line 1
         crops = []
         for source in portions[split]:
             with (out / source.name / "frames.csv").open(newline="", encoding="utf-8") as file:
                 crops += [row[0] for row in csv.reader(file)]
-        cells[names["path"]] = crops
-        _replace(out / path.name, cells[cells[names["path"]] != ""].to_csv(index=False))
+        name = listed.names["path"]
+        cells[name] = crops
+        _replace(out / path.name, cells[cells[name] != ""].to_csv(index=False))
     return prepared
 
 

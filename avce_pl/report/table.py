@@ -51,21 +51,21 @@ class Table:
     Attributes:
         layout: How it is shown.
         dataset: The data set of its runs.
-        values: One line per row and metric: the columns of ``layout.rows``, ``metric``, ``mean``, ``sd`` (over seeds,
+        lines: One line per row and metric: the columns of ``layout.rows``, ``metric``, ``mean``, ``sd`` (over seeds,
             of a sample), ``n``, ``published`` and ``difference``.
         notes: What a reader has to know: data, seeds, failed and missing runs.
     """
 
     layout: Layout
     dataset: str
-    values: pd.DataFrame
+    lines: pd.DataFrame
     notes: list[str]
 
     @property
     def names(self) -> list[list[str]]:
         """The printed names of every row."""
         layout = self.layout
-        rows = self.values[list(layout.rows)].drop_duplicates().itertuples(index=False)
+        rows = self.lines[list(layout.rows)].drop_duplicates().itertuples(index=False)
         return [
             [layout.rows[key].get(value, value) for key, value in zip(layout.rows, row, strict=True)] for row in rows
         ]
@@ -73,8 +73,8 @@ class Table:
     @property
     def cells(self) -> list[list[str]]:
         """The printed numbers of every row: for every metric mean ± sd, and the published value and the difference."""
-        columns = [self._column(self.values[self.values["metric"] == metric]) for metric in self.layout.metrics]
-        counts = self.values.groupby(list(self.layout.rows), sort=False)["n"].max()
+        columns = [self._column(self.lines[self.lines["metric"] == metric]) for metric in self.layout.metrics]
+        counts = self.lines.groupby(list(self.layout.rows), sort=False)["n"].max()
         return [[*(cell for column in columns for cell in column[row]), str(n)] for row, n in enumerate(counts)]
 
     @property
@@ -86,7 +86,7 @@ class Table:
 
     @property
     def _has_published(self) -> bool:
-        return bool(self.values["published"].notna().any())
+        return bool(self.lines["published"].notna().any())
 
     def _column(self, values: pd.DataFrame) -> list[list[str]]:
         def number(value: float, sign: str = "") -> str:
@@ -94,7 +94,8 @@ class Table:
 
         lines = []
         for line in values.itertuples():
-            spread = "" if pd.isna(line.sd) else f" ± {number(cast(float, line.sd))}"
+            deviation = cast(float, line.sd)
+            spread = "" if pd.isna(deviation) else f" ± {number(deviation)}"
             lines.append([number(cast(float, line.mean)) + spread])
             if self._has_published:
                 lines[-1] += [number(cast(float, line.published)), number(cast(float, line.difference), "+")]
@@ -122,7 +123,7 @@ class Table:
     def csv(self) -> str:
         """The unrounded numbers, one line per row and metric, after the notes as comments."""
         notes = "".join(f"# {note}\n" for note in [self.layout.title, *self.notes])
-        return notes + self.values.to_csv(index=False)
+        return notes + self.lines.to_csv(index=False)
 
     def write(self, folder: Path, name: str) -> list[Path]:
         """Writes ``<name>.md``, ``.csv`` and ``.tex`` into a folder; each appears whole or not."""

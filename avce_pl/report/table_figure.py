@@ -21,7 +21,7 @@ def draw_table(table: Table, path: Path) -> Path:
         figure = Figure(figsize=(4.2 * len(layout.metrics) + 1.6, 0.36 * len(names) + 1.9), layout="constrained")
         panels = figure.subplots(1, len(layout.metrics), sharey=True, squeeze=False)[0]
         for axes, (metric, title) in zip(panels, layout.metrics.items(), strict=True):
-            values = table.values[table.values["metric"] == metric]
+            values = table.lines[table.lines["metric"] == metric]
             colour = next((c for axis, c in _COLOURS.items() if axis in metric), style.TRUE)
             bars: dict[str, Any] = {"fmt": "o", "color": colour, "capsize": 3, "markersize": 6, "elinewidth": 1.4}
             axes.errorbar(values["mean"], height, xerr=values["sd"].fillna(0), label="here, mean ± sd", **bars)

@@ -4,13 +4,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -22,17 +24,38 @@ from avce_pl.face.crop import Box, crop_face
 from avce_pl.face.detection import overlap
 from avce_pl.face.media import promised_frames, read_video
 from avce_pl.face.prepare import PrepareSettings, prepare, prepare_dataset
+from avce_pl.synthesis.renderer import render
+from avce_pl.synthesis.video import AFF_WILD, sample_video
 from avce_pl.synthesis.writers import write_csv
 
 BOX = ["box_x", "box_y", "box_width", "box_height"]
 SMALL = PrepareSettings("haar", 0.3, 48)
+Boxes = list[tuple[float, float, float, float] | None]
+
+
+def film(path: Path, subject: int = 1, frames: int = 8, empty: Sequence[int] = (), size: int = 160) -> Boxes:
+    """Writes a real MP4 of a person; returns the true boxes, None where the camera sees an empty room."""
+    video = sample_video(5, subject, frames, style=replace(AFF_WILD, level=0.3, crop=0.6))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, (size * 3 // 2, size))
+    boxes: Boxes = []
+    for frame in range(frames):
+        image: NDArray[np.uint8] = np.full((size, size * 3 // 2, 3), 90, np.uint8)
+        drawn = render(video.face(frame), size)
+        x = 10 + 3 * frame
+        if frame not in empty:
+            image[:, x : x + size] = drawn.image[:, : image.shape[1] - x]
+        left, *others = drawn.box
+        boxes.append(None if frame in empty else (left + x, *others))  # type: ignore[arg-type]
+        writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    writer.release()
+    return boxes
 
 
 def read(out: Path) -> pd.DataFrame:
     return pd.read_csv(out / "prepared.csv", dtype={"video": str, "path": str})
 
 
-def test_a_video_becomes_crops_and_a_table(tmp_path: Path, film: Callable) -> None:
+def test_a_video_becomes_crops_and_a_table(tmp_path: Path) -> None:
     boxes = film(tmp_path / "a.mp4", frames=8, empty=(2, 3))
     out = tmp_path / "out"
     prepared = prepare([VideoSource("a", tmp_path / "a.mp4", 8)], out, SMALL)
@@ -54,12 +77,10 @@ def test_a_video_becomes_crops_and_a_table(tmp_path: Path, film: Callable) -> No
             difference = np.asarray(crop).astype(int) - crop_face(decoded[row.frame], found, 48, 0.3)
         assert np.abs(difference).mean() < 4  # JPEG
     assert prepared.faults == []
-    assert prepared.text().splitlines()[0] == (
-        "1 videos, 8 frames: 6 faces (75.0%), by haar 6; 2 frames without a face"
-    )
+    assert prepared.text().splitlines()[0] == ("1 video, 8 frames: 6 faces (75.0%), by haar 6; 2 frames without a face")
 
 
-def test_provided_boxes_are_used_and_none_is_made_up(tmp_path: Path, film: Callable, capfd) -> None:
+def test_provided_boxes_are_used_and_none_is_made_up(tmp_path: Path, capfd) -> None:
     truth = film(tmp_path / "a.mp4", frames=5)
     film(tmp_path / "b.mp4", subject=2, frames=3)
     boxes = {0: truth[0], 1: truth[1], 3: (900.0, 0.0, 20.0, 20.0)}
@@ -77,7 +98,7 @@ def test_provided_boxes_are_used_and_none_is_made_up(tmp_path: Path, film: Calla
         prepare(sources, tmp_path / "other", PrepareSettings("provided"))
 
 
-def test_two_people_in_a_video(tmp_path: Path, film: Callable) -> None:
+def test_two_people_in_a_video(tmp_path: Path) -> None:
     film(tmp_path / "a.mp4", subject=1, frames=3, size=120)
     film(tmp_path / "b.mp4", subject=2, frames=3, size=120)
     writer = cv2.VideoWriter(str(tmp_path / "both.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10, (360, 120))
@@ -95,7 +116,7 @@ def test_two_people_in_a_video(tmp_path: Path, film: Callable) -> None:
     assert centre.count()["a_right"] == 0  # the only person is on the left
 
 
-def test_stills_and_broken_videos(tmp_path: Path, film: Callable) -> None:
+def test_stills_and_broken_videos(tmp_path: Path) -> None:
     film(tmp_path / "good.mp4", frames=4)
     for number, frame in enumerate(read_video(tmp_path / "good.mp4")):
         Image.fromarray(frame).save(tmp_path / f"{number}.png")
@@ -131,7 +152,7 @@ def test_stills_and_broken_videos(tmp_path: Path, film: Callable) -> None:
     assert read(tmp_path / "out")["video"].value_counts()["cut"] == 4
 
 
-def test_a_video_that_ends_early_is_a_fault(tmp_path: Path, film: Callable) -> None:
+def test_a_video_that_ends_early_is_a_fault(tmp_path: Path) -> None:
     writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (160, 120))
     for number in range(30):
         writer.write(np.full((120, 160, 3), 8 * number, np.uint8))
@@ -145,7 +166,7 @@ def test_a_video_that_ends_early_is_a_fault(tmp_path: Path, film: Callable) -> N
     assert "of the 30 frames its header promises" in fault
 
 
-def test_other_settings_names_and_folders_are_refused(tmp_path: Path, film: Callable) -> None:
+def test_other_settings_names_and_folders_are_refused(tmp_path: Path) -> None:
     film(tmp_path / "a.mp4", frames=2)
     source, out = VideoSource("a", tmp_path / "a.mp4", 2), tmp_path / "out"
     prepare([source], out, SMALL)
@@ -163,7 +184,7 @@ def test_other_settings_names_and_folders_are_refused(tmp_path: Path, film: Call
         prepare([source], tmp_path / "file" / "out", SMALL)
 
 
-def test_lists_are_written_anew_with_the_labels_as_they_were(tmp_path: Path, film: Callable) -> None:
+def test_lists_are_written_anew_with_the_labels_as_they_were(tmp_path: Path) -> None:
     root, out = tmp_path / "faces", tmp_path / "out"
     write_csv(root, train=6, val=3, size=96)
     lines = pd.read_csv(root / "training_list.csv", dtype=str).assign(note="kept, as it is")
@@ -186,7 +207,7 @@ def test_lists_are_written_anew_with_the_labels_as_they_were(tmp_path: Path, fil
     assert len(data.index) == rows["path"].notna().sum()
 
 
-def test_the_command(tmp_path: Path, film: Callable) -> None:
+def test_the_command(tmp_path: Path) -> None:
     film(tmp_path / "a.mp4", frames=2)
     (tmp_path / "b.mp4").write_bytes(b"no video")
     arguments = ["data", "prepare", "--out", str(tmp_path / "out"), "--size", "32", "--jobs", "1", "--detector", "haar"]
@@ -208,7 +229,7 @@ def test_the_command(tmp_path: Path, film: Callable) -> None:
         assert sentence in str(run.exception)
 
 
-def test_it_goes_on_after_kill_9(tmp_path: Path, film: Callable) -> None:
+def test_it_goes_on_after_kill_9(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         film(tmp_path / f"{name}.mp4", frames=12)
     out = tmp_path / "out"

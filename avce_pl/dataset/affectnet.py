@@ -1,0 +1,408 @@
+"""AffectNet: the releases of 2017 (CSV lists) and 2021 (npy files), and two lists derived from the latter."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Unpack
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from avce_pl.dataset.files import FileDataModule, FileOptions
+from avce_pl.dataset.index import BOX, FaceIndex
+from avce_pl.dataset.layout import Table, folders
+from avce_pl.dataset.protocol import Protocol
+from avce_pl.errors import AvceError
+
+_CODES = range(11)
+_CONTEMPT, _NONE, _UNCERTAIN, _NON_FACE = 7, 8, 9, 10
+_TRAIN = (74_874, 134_415, 25_459, 14_090, 6_378, 3_803, 24_882, 3_750, 33_088)
+_AT_A_TIME = 256
+_ROWS_AT_A_TIME = 20_000  # of landmarks; their numbers are 136 short texts each on the way
+
+
+def _protocol(description: str, classes: int) -> Protocol:
+    counts = {"train": _TRAIN[:classes], "val": (500,) * classes}
+    return Protocol(description, {split: sum(count) for split, count in counts.items()}, counts)
+
+
+_KEPT = {
+    "affectnet_va_4500": _NONE,
+    "affectnet_va_4000": _CONTEMPT,
+    "affectnet_8": _CONTEMPT,
+    "affectnet_7": _CONTEMPT - 1,
+    "affectnet_va_repartitioned": _NON_FACE,
+}
+"""The last expression that belongs to a protocol."""
+
+
+class AffectNetDataModule(FileDataModule):
+    """AffectNet in whichever release the folder holds, packed and nested as it may be.
+
+    The release of 2017: ``Manually_Annotated_file_lists/training.csv`` and ``validation.csv``, the latter with or
+    without the names of its columns, and photos of which the lists give the face's box. That of 2021: ``train_set``
+    and ``val_set`` with ``images`` and ``annotations``. Instead of the latter's npy files there may be CAGE's
+    ``train_set_annotation_without_lnd.csv`` and its like for val_set. The partition of Hu et al. (2024):
+    ``images/train_set`` and ``annotations/VA/{train,valid,test}.csv``.
+
+    Rows of the classes Uncertain and Non-Face, rows with valence or arousal outside [-1, 1] (-2 stands for none) and
+    rows without a box are left out and counted. The automatically annotated images are not used. AffectNet has no
+    test images: tests are on the validation images, on which the best epoch was chosen too.
+
+    Args:
+        root: Folder of the data set, or one that holds it.
+        protocol: See `protocols`; ``None`` takes all images with valence and arousal that the release has.
+        options: See `FileDataModule`.
+    """
+
+    protocols: ClassVar[Mapping[str, Protocol]] = {
+        "affectnet_va_4500": _protocol("valence and arousal, with the class None; release of 2017", 9),
+        "affectnet_va_4000": _protocol("valence and arousal of the 8 expressions; 3,999 for validation in 2021", 8),
+        "affectnet_8": _protocol("8 expressions; 3,999 for validation in 2021", 8),
+        "affectnet_7": _protocol("7 expressions, without Contempt", 7),
+        "affectnet_va_repartitioned": Protocol("valence and arousal, split anew with test images by Hu et al. (2024)"),
+    }
+    request: ClassVar[str] = (
+        "AffectNet is given to researchers by its authors: http://mohammadmahoor.com/affectnet/ says how to ask."
+    )
+
+    def __init__(
+        self,
+        root: str | None,
+        protocol: Literal[
+            "affectnet_va_4500", "affectnet_va_4000", "affectnet_8", "affectnet_7", "affectnet_va_repartitioned"
+        ]
+        | None = None,
+        **options: Unpack[FileOptions],
+    ) -> None:
+        super().__init__(root, protocol or "", **options)
+        self.protocol = protocol or self._release.protocols[0]
+        if self.protocol not in self._release.protocols:
+            raise AvceError(
+                f"{self.root} holds {self._release.title}, which cannot be read as {protocol}. "
+                f"Choose dataset.protocol={' or '.join(self._release.protocols)}."
+            )
+        self.task: Literal["valence_arousal", "expression"] = (
+            "valence_arousal" if "_va_" in self.protocol else "expression"
+        )
+
+    def annotations(self) -> list[Path]:
+        """The lists; for the npy files their folders, so that a file changed in its place goes unnoticed."""
+        return self._release.annotations
+
+    def settings(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    def read(self) -> FaceIndex:
+        """Reads the labels of the protocol's rows, with boxes and landmarks where the release has them."""
+        return self._release.read(self.protocol)
+
+    @cached_property
+    def _release(self) -> "_Release":
+        if not self.root.is_dir():
+            raise self.missing(_WANTED)
+        found: list[_Release] = []
+        for folder in folders(self.root, ("train_set", "val_set", "images", "Automatically_Annotated")):
+            found += [release(self.root, folder, files) for release in _RELEASES if (files := release.find(folder))]
+        if not found:
+            raise self.missing(_WANTED)
+        first, *others = found
+        if others:
+            raise AvceError(
+                f"{self.root} holds {first.title} in {first.folder} and {others[0].title} in {others[0].folder}. "
+                "Set root=FOLDER to one of them."
+            )
+        return first
+
+
+_WANTED = (
+    "training.csv and validation.csv (release of 2017), or train_set/annotations and val_set/annotations "
+    "(release of 2021)"
+)
+
+
+class _Release(ABC):
+    """One way in which AffectNet's labels are kept; `protocols` are those it has rows for, the default first."""
+
+    title: ClassVar[str]
+    protocols: ClassVar[tuple[str, ...]]
+
+    def __init__(self, root: Path, folder: Path, files: Mapping[str, Path]) -> None:
+        self.root = root
+        self.folder = folder
+        self.files = files
+
+    @staticmethod
+    @abstractmethod
+    def find(folder: Path) -> dict[str, Path]:
+        """Split -> file or folder of labels, if this is the release's folder."""
+
+    @property
+    def annotations(self) -> list[Path]:
+        return list(self.files.values())
+
+    @abstractmethod
+    def read(self, protocol: str) -> FaceIndex:
+        """Reads the rows of a protocol."""
+
+    def _under(self, folder: Path) -> str:
+        """The folder as a prefix of paths that are relative to the root."""
+        prefix = folder.relative_to(self.root).as_posix()
+        return "" if prefix == "." else f"{prefix}/"
+
+
+class _Lists2017(_Release):
+    title = "AffectNet's release of 2017"
+    protocols = ("affectnet_va_4500", "affectnet_va_4000", "affectnet_8", "affectnet_7")
+    columns: ClassVar = {
+        "path": ("subdirectory_filepath",),
+        **{box: (box.replace("box", "face"),) for box in BOX},
+        "landmarks": ("facial_landmarks",),
+        "expression": ("expression",),
+        "valence": ("valence",),
+        "arousal": ("arousal",),
+    }
+    order = tuple("subDirectory_filePath" if name == "path" else names[0] for name, names in columns.items())
+
+    @staticmethod
+    def find(folder: Path) -> dict[str, Path]:
+        files = {"train": folder / "training.csv", "val": folder / "validation.csv"}
+        return files if all(path.is_file() for path in files.values()) else {}
+
+    def read(self, protocol: str) -> FaceIndex:
+        tables, landmarks, dropped = [], [], _Dropped()
+        for split, path in self.files.items():
+            table = Table(path, self.columns, self.order)
+            labels = _labels(table)
+            keep = dropped.keep(labels, protocol)
+            for box in BOX:
+                labels[box] = table.integers(box)
+            keep &= dropped.drop(keep & ~((labels["box_width"] > 0) & (labels["box_height"] > 0)), "without a box")
+            table.keep(keep)
+            labels = labels[keep].reset_index(drop=True)
+            landmarks.append(_parse_landmarks(table))
+            paths = table.paths()
+            tables.append(labels.assign(path=self._images(path, paths) + paths, split=split))
+        return FaceIndex.build(pd.concat(tables), protocol, dropped.counts, np.concatenate(landmarks))
+
+    def _images(self, listed: Path, paths: "pd.Series[str]") -> str:
+        """Prefix under which most of the first hundred images lie."""
+        sample = paths.iloc[:100]
+        places = [
+            folder
+            for folder in folders(self.root, ("Automatically_Annotated",))
+            if any((folder / path).parent.is_dir() for path in sample)
+        ]
+        if not places:
+            raise AvceError(
+                f"{listed} names the image {sample.iloc[0]}, but no folder under {self.root} holds a folder "
+                f"{Path(sample.iloc[0]).parent}. Unpack Manually_Annotated_Images there."
+            )
+        return self._under(max(places, key=lambda folder: sum((folder / path).is_file() for path in sample)))
+
+
+class _Arrays2021(_Release):
+    title = "AffectNet's release of 2021"
+    protocols = ("affectnet_va_4000", "affectnet_8", "affectnet_7")
+
+    @staticmethod
+    def find(folder: Path) -> dict[str, Path]:
+        files = {split: _set(folder, split) / "annotations" for split in ("train", "val")}
+        return files if all(path.is_dir() for path in files.values()) else {}
+
+    def read(self, protocol: str) -> FaceIndex:
+        tables, landmarks, dropped = [], [], _Dropped()
+        for split, folder in self.files.items():
+            names, kinds = _ids(folder)
+            labels = pd.DataFrame(_load_all(folder, names, kinds, split), columns=list(kinds.values()))
+            labels["path"] = self._under(folder.parent / "images") + pd.Series(names) + ".jpg"
+            labels = labels[dropped.keep(labels, protocol)].assign(split=split)
+            if "landmarks" in labels:
+                landmarks.append(np.stack(labels.pop("landmarks").tolist()).reshape(-1, 68, 2))
+            tables.append(labels)
+        points = np.concatenate(landmarks) if len(landmarks) == len(self.files) else None
+        return FaceIndex.build(pd.concat(tables), protocol, dropped.counts, points)
+
+
+class _Lists2021(_Release):
+    """The lists that CAGE made of the npy files, for those who have the images and no annotations."""
+
+    title = "lists made of AffectNet's release of 2021"
+    protocols = _Arrays2021.protocols
+    columns: ClassVar = {
+        "path": ("number",),
+        "expression": ("exp", "expression"),
+        "valence": ("val", "valence"),
+        "arousal": ("aro", "arousal"),
+    }
+
+    @staticmethod
+    def find(folder: Path) -> dict[str, Path]:
+        files = {split: folder / f"{split}_set_annotation_without_lnd.csv" for split in ("train", "val")}
+        return files if all(path.is_file() for path in files.values()) else {}
+
+    def read(self, protocol: str) -> FaceIndex:
+        tables, dropped = [], _Dropped()
+        for split, path in self.files.items():
+            table = Table(path, self.columns)
+            labels = _labels(table)
+            images = self._under(self._images(split)) + table.integers("path").astype(str).astype(object) + ".jpg"
+            labels = labels.assign(path=images, split=split)
+            tables.append(labels[dropped.keep(labels, protocol)])
+        return FaceIndex.build(pd.concat(tables), protocol, dropped.counts)
+
+    def _images(self, split: str) -> Path:
+        for folder in folders(self.root, ("train_set", "val_set", "images")):
+            if (images := _set(folder, split) / "images").is_dir():
+                return images
+        raise AvceError(f"{self.files[split]} is there, but no folder {split}_set/images under {self.root}.")
+
+
+class _Repartitioned(_Release):
+    title = "the partition of AffectNet by Hu et al. (2024)"
+    protocols = ("affectnet_va_repartitioned",)
+    columns: ClassVar = {"path": ("name",), "valence": ("valence",), "arousal": ("arousal",)}
+
+    @staticmethod
+    def find(folder: Path) -> dict[str, Path]:
+        names = {"train": "train", "val": "valid", "test": "test"}
+        files = {split: folder / "annotations" / "VA" / f"{name}.csv" for split, name in names.items()}
+        return files if all(path.is_file() for path in files.values()) else {}
+
+    def read(self, protocol: str) -> FaceIndex:
+        tables, dropped = [], _Dropped()
+        for split, path in self.files.items():
+            table = Table(path, self.columns)
+            labels = _labels(table).assign(path=self._under(self.folder / "images") + table.paths(), split=split)
+            tables.append(labels[dropped.keep(labels, protocol)])
+        return FaceIndex.build(pd.concat(tables), protocol, dropped.counts)
+
+
+_RELEASES: tuple[type[_Release], ...] = (_Lists2017, _Arrays2021, _Lists2021, _Repartitioned)
+
+
+class _Dropped:
+    """Which rows a protocol leaves out, and how many for which reason."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def keep(self, labels: pd.DataFrame, protocol: str) -> NDArray[np.bool_]:
+        """Whether each row belongs to the protocol and has valence and arousal."""
+        plane = labels[["valence", "arousal"]].to_numpy(np.float64)
+        expression = labels["expression"].to_numpy() if "expression" in labels else np.full(len(labels), -1)
+        left = np.ones(len(labels), bool)
+        for reason, wrong in (
+            ("uncertain", expression == _UNCERTAIN),
+            ("no face", expression == _NON_FACE),
+            ("class None", (expression == _NONE) & (_KEPT[protocol] < _NONE)),
+            ("class Contempt", (expression == _CONTEMPT) & (_KEPT[protocol] < _CONTEMPT)),
+            ("without valence and arousal (-2)", (plane == -2).any(axis=1)),
+            ("valence or arousal outside [-1, 1]", (np.abs(plane) > 1).any(axis=1)),
+        ):
+            left &= self.drop(left & wrong, reason)
+        return left
+
+    def drop(self, wrong: "NDArray[np.bool_] | pd.Series[bool]", reason: str) -> NDArray[np.bool_]:
+        """Counts the wrong rows; the others."""
+        wrong = np.asarray(wrong, bool)
+        if wrong.any():
+            self.counts[reason] = self.counts.get(reason, 0) + int(wrong.sum())
+        return ~wrong
+
+
+def _labels(table: Table) -> pd.DataFrame:
+    """`expression`, where the table has it, `valence` and `arousal` as numbers."""
+    labels = pd.DataFrame({name: table.numbers(name) for name in ("valence", "arousal")})
+    if "expression" in table.rows:
+        labels["expression"] = table.integers("expression")
+        table.refuse(~labels["expression"].isin(_CODES), "expression", "is no expression; they are 0 to 10.")
+    return labels
+
+
+def _parse_landmarks(table: Table) -> NDArray[np.float32]:
+    """(rows, 68, 2) from ``x;y;x;y...``, NaN for an empty cell."""
+    parts = [np.empty((0, 136), np.float32)]
+    for start in range(0, len(table.rows), _ROWS_AT_A_TIME):
+        cells = pa.array(table.rows["landmarks"].iloc[start : start + _ROWS_AT_A_TIME], pa.string())
+        empty = pc.equal(cells, "")
+        texts = pc.split_pattern(pc.if_else(empty, ";".join(["nan"] * 136), cells), ";")
+        wrong = np.zeros(len(table.rows), bool)
+        wrong[start : start + len(cells)] = pc.not_equal(pc.list_value_length(texts), 136).to_numpy(False)
+        table.refuse(wrong, "landmarks", "is not 136 numbers, x and y of 68 points.")
+        try:
+            numbers = pc.cast(pc.list_flatten(texts), pa.float32())
+        except pa.ArrowInvalid:
+            wrong[start : start + len(cells)] = [not _numeric(text) for text in texts.to_pylist()]
+            table.refuse(wrong, "landmarks", "is not 136 numbers, x and y of 68 points.")
+            raise
+        parts.append(numbers.to_numpy().reshape(-1, 136))
+    return np.concatenate(parts).reshape(-1, 68, 2)
+
+
+def _numeric(texts: list[str]) -> bool:
+    return bool(pd.to_numeric(pd.Series(texts), errors="coerce").notna().all())
+
+
+def _set(folder: Path, split: str) -> Path:
+    """``train_set`` or ``val_set``, which may lie in a folder of its own name."""
+    name = f"{split}_set"
+    inner = folder / name / name
+    return inner if inner.is_dir() else folder / name
+
+
+def _ids(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The images that have labels in a folder of npy files, in numerical order, and the kinds of files there."""
+    with os.scandir(folder) as entries:
+        names = {entry.name for entry in entries}
+    ids = sorted({name.rpartition("_")[0] for name in names if name.endswith(".npy")}, key=lambda n: (len(n), n))
+    if not ids:
+        raise AvceError(f"{folder} holds no labels such as 0_exp.npy. Unpack the annotations there.")
+    kinds = {"exp": "expression", "val": "valence", "aro": "arousal"}
+    if missing := [file for name in ids for kind in kinds if (file := f"{name}_{kind}.npy") not in names]:
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise AvceError(
+            f"{folder} lacks {missing[0]}{more}: every image has <id>_exp.npy, <id>_val.npy and <id>_aro.npy. "
+            "Unpack the archive again."
+        )
+    if all(f"{name}_lnd.npy" in names for name in ids):
+        kinds["lnd"] = "landmarks"
+    return ids, kinds
+
+
+def _load_all(folder: Path, ids: list[str], kinds: Mapping[str, str], split: str) -> list[list[Any]]:
+    """A list per image with what its files hold, read in threads: most of the time goes to the disk."""
+
+    def load(start: int) -> list[list[Any]]:
+        return [[_load(folder / f"{name}_{kind}.npy") for kind in kinds] for name in ids[start : start + _AT_A_TIME]]
+
+    starts = range(0, len(ids), _AT_A_TIME)
+    with ThreadPoolExecutor() as pool:
+        what = f"Reading {split} labels"
+        parts = track(pool.map(load, starts), what, len(starts), console=Console(stderr=True), transient=True)
+        return [labels for part in parts for labels in part]
+
+
+def _load(path: Path) -> Any:
+    """What one file holds: a number, which is a text in an array of one element in the real files, or landmarks."""
+    kind = path.stem.rpartition("_")[2]
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+        if kind == "lnd":
+            return array.astype(np.float32).reshape(136)
+        number = float(array.item())
+        if not np.isfinite(number) or (kind == "exp" and number not in _CODES):
+            raise ValueError
+    except (ValueError, TypeError, OSError, EOFError) as error:
+        wanted = {"exp": "an expression, 0 to 10", "lnd": "136 numbers"}.get(kind, "a number")
+        raise AvceError(f"{path} does not hold {wanted}. Unpack the archive again.") from error
+    return number

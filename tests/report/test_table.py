@@ -1,0 +1,151 @@
+"""Tables from run folders that this file writes, in the form in which runs leave them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from avce_pl.errors import AvceError
+from avce_pl.report.table import make_table, read_layout
+from avce_pl.report.table_figure import draw_table
+from avce_pl.resources import ROOT
+
+FORMULAS, MININGS = ("infonce", "barlow_twins", "avce"), ("none", "debiased", "hard")
+
+
+def write_run(outputs: Path, formula: str, mining: str, seed: int, ccc: float, **settings) -> Path:
+    folder = outputs / "table2/synthetic_video/avce/al" / formula / mining / f"seed_{seed}"
+    folder.mkdir(parents=True)
+    shared = {"trainer.max_epochs": 5, "crl_formula.name": formula, "mining.name": mining, "seed": seed}
+    (folder / "identity.json").write_text(json.dumps(shared | settings))
+    test = {"test/ccc_valence": ccc, "test/ccc_arousal": ccc / 2}
+    data = {"protocol": "synthetic_video", "fingerprint": "f00"}
+    (folder / "metrics.json").write_text(json.dumps({"test": test, "data": data, "run": {"commit": "abc"}}))
+    return folder
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """A finished Table 2: the CCC of the n-th row and seed s is n / 10 + s / 100."""
+    rows = [(formula, mining) for formula in FORMULAS for mining in MININGS]
+    for number, row in enumerate(rows):
+        for seed in range(3):
+            write_run(tmp_path, *row, seed, number / 10 + seed / 100)
+    return tmp_path
+
+
+def test_mean_sd_and_difference_over_seeds(outputs: Path) -> None:
+    table = make_table("table2", outputs)
+    line = table.lines[(table.lines["crl_formula"] == "avce") & (table.lines["mining"] == "none")].iloc[0]
+    values = [0.60, 0.61, 0.62]
+    assert line["metric"] == "test/ccc_valence"
+    assert line["mean"] == pytest.approx(np.mean(values))
+    assert line["sd"] == pytest.approx(np.std(values, ddof=1))
+    assert line["n"] == 3
+    assert line["published"] == 0.682
+    assert line["difference"] == pytest.approx(np.mean(values) - 0.682)
+    assert "| AVCE" in table.markdown()
+    assert "0.610 ± 0.010" in table.markdown()
+    assert "-0.072" in table.markdown()
+    assert len(table.lines) == 18
+    assert "not comparable with the published ones" in table.notes[0]
+    assert "Commit abc." in table.notes
+    assert not any("Fewer" in note or "Failed" in note for note in table.notes)
+
+
+def test_failed_missing_and_unfinished_rows_are_marked(outputs: Path) -> None:
+    runs = outputs / "table2/synthetic_video/avce/al"
+    (runs / "avce/hard/seed_1/failed.txt").write_text("Traceback")  # beside its old numbers
+    (runs / "infonce/none/seed_0/metrics.json").unlink()
+    table = make_table("table2", outputs)
+    hard = table.lines[(table.lines["crl_formula"] == "avce") & (table.lines["mining"] == "hard")].iloc[0]
+    assert hard["n"] == 2
+    assert hard["mean"] == pytest.approx(0.81)
+    text = table.markdown()
+    assert "Failed, see failed.txt in the run's folder: avce/hard/seed 1." in text
+    assert "Fewer runs than asked for, not finished: infonce/none/seed 0." in text
+
+
+def test_runs_with_other_settings_are_not_served(outputs: Path) -> None:
+    folder = outputs / "table2/synthetic_video/avce/al/avce/none/seed_2"
+    settings = json.loads((folder / "identity.json").read_text())
+    (folder / "identity.json").write_text(json.dumps(settings | {"trainer.max_epochs": 50}))
+    table = make_table("table2", outputs)
+    line = table.lines[(table.lines["crl_formula"] == "avce") & (table.lines["mining"] == "none")].iloc[0]
+    assert line["n"] == 2
+    assert "Left out for other settings (trainer.max_epochs=50): avce/none/seed 2." in table.notes
+
+
+def test_a_row_of_ones_own_gets_its_line(outputs: Path) -> None:
+    write_run(outputs, "mine", "none", 0, 0.9)
+    text = make_table("table2", outputs, seeds=[0]).markdown()
+    assert "| mine" in text
+    assert "0.900" in text
+
+
+def test_any_sweep_has_a_table(outputs: Path) -> None:
+    (outputs / "table2").rename(outputs / "mine")
+    table = make_table("mine", outputs)
+    assert table.headers == ["crl formula", "mining", "CCC V", "CCC A", "RMSE V", "RMSE A", "n"]
+    assert "not comparable with anybody's" in table.notes[0]
+
+
+def test_files_and_picture(outputs: Path, tmp_path: Path) -> None:
+    table = make_table("table2", outputs)
+    paths = table.write(tmp_path / "out", "table2")
+    assert [path.suffix for path in paths] == [".md", ".csv", ".tex"]
+    read = pd.read_csv(tmp_path / "out/table2.csv", comment="#", keep_default_na=False)
+    np.testing.assert_allclose(read["mean"].astype(float), table.lines["mean"])
+    latex = (tmp_path / "out/table2.tex").read_text()
+    assert latex.count("\\\\") == 10
+    assert "synthetic\\_video" in latex
+    assert "±" not in latex
+    assert draw_table(table, tmp_path / "out/table2.png").stat().st_size > 20_000
+
+
+def test_errors_are_sentences(outputs: Path) -> None:
+    with pytest.raises(AvceError, match=r"table9 holds no runs. There are: table2. Run"):
+        make_table("table9", outputs)
+    with pytest.raises(AvceError, match="holds no runs on aff_wild, only on synthetic_video"):
+        make_table("table2", outputs, dataset="aff_wild")
+    (outputs / "table2/csv/avce/al/avce/none/seed_0").mkdir(parents=True)
+    with pytest.raises(AvceError, match="Choose one with --dataset NAME"):
+        make_table("table2", outputs)
+    (outputs / "table2/csv/avce/al/avce/none/seed_0/identity.json").write_text("{")
+    with pytest.raises(AvceError, match=r"identity.json is damaged .* Delete the run's folder"):
+        make_table("table2", outputs, dataset="csv")
+
+
+def test_the_published_numbers_are_those_of_the_sweep() -> None:
+    layout = read_layout("table2")
+    assert layout is not None
+    published = [tuple(row) for row in layout.published[["crl_formula", "mining"]].to_numpy()]
+    assert published == list(layout.asked)
+    assert layout.seeds == [0, 1, 2]
+
+
+def test_the_command_needs_no_torch(outputs: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    for name in ("torch", "pytorch_lightning", "torchvision", "hydra"):
+        (blocked / name).mkdir(parents=True)
+        (blocked / name / "__init__.py").write_text(f"raise ImportError('no {name} here')")
+    environment = os.environ | {"PYTHONPATH": f"{blocked}{os.pathsep}{ROOT}"}
+    arguments = [sys.executable, "-m", "avce_pl.cli", "table", "table2", "--outputs", str(outputs)]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Barlow Twins" in done.stdout
+    assert (outputs / "table2/table2.png").exists()
+
+
+def test_a_thousand_runs_take_seconds(tmp_path: Path) -> None:
+    for seed in range(1000):
+        write_run(tmp_path, "avce", "none", seed, 0.5)
+    start = time.process_time()
+    assert make_table("table2", tmp_path, seeds=range(1000)).lines["n"].max() == 1000
+    assert time.process_time() - start < 30  # a guard against quadratic work, not a measurement

@@ -1,0 +1,72 @@
+"""Sweeps as a user starts them: rows that fail, that are interrupted, and beside each other."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.test_run import call, finish, start
+
+ROWS = "demo/synthetic/avce/al/none"
+
+
+def test_one_row_fails_the_others_run_and_the_same_command_repairs_it(tiny: list[str], tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    blocked = outputs / ROWS / "none/seed_0/checkpoints"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where the row wants a folder")
+    sweep = ("run.py", "-m", *tiny, "trainer.max_epochs=1", "crl_formula=none", "seed=0,1", "trainer.num_threads=1")
+    parallel = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    code, out, err = call(*sweep, *parallel)
+    assert code != 0
+    assert "has ended (seed=1)" in " ".join(out.split())
+    assert (outputs / ROWS / "none/seed_1/metrics.json").exists()
+    assert "Traceback" in (outputs / ROWS / "none/seed_0/failed.txt").read_text()
+    code, out, err = call("-m", "avce_pl.cli", "table", "demo", "--outputs", str(outputs))
+    assert code == 0, err
+    assert "Failed, see failed.txt in the run's folder: none/seed 0." in out
+    blocked.unlink()
+    finished = (outputs / ROWS / "none/seed_1/metrics.json").stat().st_mtime_ns
+    code, out, err = call(*sweep)  # the rows are the same, whichever launcher runs them
+    assert code == 0, err
+    assert "already done" in out
+    assert "row 2 of 2 has ended" in " ".join(out.split())
+    assert (outputs / ROWS / "none/seed_1/metrics.json").stat().st_mtime_ns == finished
+    assert (outputs / ROWS / "none/seed_0/metrics.json").exists()
+    assert not (outputs / ROWS / "none/seed_0/failed.txt").exists()
+
+
+def test_ctrl_c_ends_the_sweep_and_not_only_the_row(tiny: list[str], tmp_path: Path) -> None:
+    sweep = ("run.py", "-m", *tiny, "trainer.max_epochs=3", "crl_formula=none", "seed=0,1")
+    process = start(*sweep)
+    last = tmp_path / "outputs" / ROWS / "none/seed_0/checkpoints/last.ckpt"
+    while not last.exists():
+        assert process.poll() is None, finish(process)
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    if code == 0:
+        pytest.fail("the sweep was over before the signal came")
+    assert code == 130
+    assert "the same command goes on from here" in " ".join(err.split())
+    assert not (tmp_path / "outputs" / ROWS / "none/seed_1").exists()
+    code, _, err = call(*sweep)
+    assert code == 0, err
+    assert all((tmp_path / "outputs" / ROWS / f"none/seed_{seed}/metrics.json").exists() for seed in (0, 1))
+
+
+def test_several_devices_in_a_sweep_are_refused(tiny: list[str], tmp_path: Path) -> None:
+    code, _, err = call("run.py", "-m", *tiny, "seed=0,1", "trainer=ddp")
+    assert code == 1
+    assert "A row of a sweep runs on one device, but trainer.devices=2" in " ".join(err.split())
+    assert "Traceback" not in err
+    assert not (tmp_path / "outputs" / "demo/synthetic").exists()
+
+
+@pytest.mark.slow
+def test_rows_as_jobs_of_submitit(tiny: list[str], tmp_path: Path) -> None:
+    local = ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10", "hydra.launcher.cpus_per_task=1")
+    code, _, err = call("run.py", "-m", *tiny, "trainer.max_epochs=1", "crl_formula=none", "seed=0,1", *local)
+    assert code == 0, err
+    assert all((tmp_path / "outputs" / ROWS / f"none/seed_{seed}/metrics.json").exists() for seed in (0, 1))
