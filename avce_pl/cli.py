@@ -1,8 +1,9 @@
 """The command ``avce``: faces without a licence, tables from run folders, and a look at the machine."""
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,7 +11,7 @@ from avce_pl.errors import AvceError
 from avce_pl.resources import ROOT
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Tools around AVCE-PL; training is `python run.py`.")
-data = typer.Typer(no_args_is_help=True, help="Data sets: make procedural ones.")
+data = typer.Typer(no_args_is_help=True, help="Data sets: make procedural ones, cut faces out of videos.")
 app.add_typer(data, name="data")
 
 
@@ -63,6 +64,36 @@ def synthesize(
         dataset = LAYOUTS[layout].dataset
         if (ROOT / "conf" / "dataset" / f"{dataset}.yaml").exists():
             typer.echo(f"train on it with: python run.py dataset={dataset} root={out}")
+
+
+@data.command()
+def prepare(
+    layout: Annotated[
+        Literal["aff_wild", "aff_wild2", "afew_va", "csv"] | None, typer.Argument(help="A data set as it was unpacked.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    video: Annotated[
+        list[str] | None, typer.Option(help="A video file of your own, or a pattern in quotes; may be repeated.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the crops and their table.")] = Path("prepared"),
+    detector: Annotated[
+        Literal["auto", "provided", "haar", "yunet", "mtcnn", "centre"],
+        typer.Option(help="Finds the faces; auto: the data set's own boxes, else yunet if it is there, else haar."),
+    ] = "auto",
+    margin: Annotated[float, typer.Option(min=0, max=4, help="Share by which a crop exceeds the face's box.")] = 0.3,
+    size: Annotated[int, typer.Option(min=16, max=2048, help="Side of a crop in pixels.")] = 224,
+    yunet_model: Annotated[Path | None, typer.Option(help="File of YuNet's model.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Videos at a time.")] = os.cpu_count() or 1,
+) -> None:
+    """Cuts the faces out of videos, or of the images in CSV lists; the same command goes on where it was stopped."""
+    from avce_pl.face.prepare import PrepareSettings, prepare_dataset
+
+    prepared = prepare_dataset(
+        layout, root, video or [], out, PrepareSettings(detector, margin, size, yunet_model), jobs
+    )
+    typer.echo(prepared.text())
+    if prepared.faults:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -19,7 +19,7 @@ _LISTS = {
     "val": ("validation_list.csv", "validation.csv"),
     "test": ("test_list.csv", "test.csv"),
 }
-_COLUMNS = {
+COLUMNS = {
     "path": ("subdirectory_filepath", "filepath", "path", "image", "image_path", "file_path", "filename", "file"),
     "valence": ("valence",),
     "arousal": ("arousal",),
@@ -58,7 +58,7 @@ class CsvDataModule(FileDataModule):
         """The lists that are there, training first."""
         if not self.root.is_dir():
             raise self.missing("training_list.csv and validation_list.csv")
-        return list(self._lists().values())
+        return list(self.lists().values())
 
     def settings(self) -> dict[str, Any]:
         """`scale`."""
@@ -66,10 +66,11 @@ class CsvDataModule(FileDataModule):
 
     def read(self) -> FaceIndex:
         """Reads the lists, training first."""
-        tables = [self._read_list(split, path) for split, path in self._lists().items()]
+        tables = [self._read_list(split, path) for split, path in self.lists().items()]
         return FaceIndex.build(pd.concat(tables, ignore_index=True), protocol="csv")
 
-    def _lists(self) -> dict[str, Path]:
+    def lists(self) -> dict[str, Path]:
+        """The lists by split, training first."""
         found = {}
         for split, names in _LISTS.items():
             paths = [self.root / name for name in names if (self.root / name).is_file()]
@@ -82,7 +83,7 @@ class CsvDataModule(FileDataModule):
         return found
 
     def _read_list(self, split: str, path: Path) -> pd.DataFrame:
-        table = Table(path, _COLUMNS)
+        table = Table(path, COLUMNS)
         images = table.paths()
         labels = {}
         for column in ("valence", "arousal"):

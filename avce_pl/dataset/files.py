@@ -11,12 +11,10 @@ from typing import Annotated, Any, ClassVar, Literal, TypedDict
 import cv2
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from rich.console import Console
 from rich.progress import track
-from torch.nn.functional import interpolate
 
 from avce_pl.dataset.cache import ImageArray, cached, digest, write_images
 from avce_pl.dataset.datamodule import FaceDataModule, Jitter, Natural, Positive, Sampler, Seed
@@ -24,6 +22,8 @@ from avce_pl.dataset.index import BOX, FaceIndex
 from avce_pl.dataset.loading import Images
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
+from avce_pl.face.crop import Box, crop_face, misplaced
+from avce_pl.face.media import decode
 
 _AT_A_TIME = 256
 _LISTED = 20
@@ -43,13 +43,12 @@ def examine(path: Path, box: tuple[int, int, int, int] = (0, 0, 0, 0)) -> tuple[
         return -1, "cannot be opened"
     if not data:
         return 0, "empty"
-    image = _decode(np.frombuffer(data, np.uint8))
+    image = decode(np.frombuffer(data, np.uint8))
     # A JPEG that ends in zeros decodes, but has no end marker after its last start of a scan.
     if image is None or (data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")):
         return len(data), "damaged or not an image"
-    if not _cut(image, box).size:
-        return len(data), "box outside the image"
-    return len(data), ""
+    face = _face(box)
+    return len(data), misplaced(face, *image.shape[:2]) if face else ""
 
 
 def examine_all(root: Path, table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
@@ -66,21 +65,22 @@ def examine_all(root: Path, table: pd.DataFrame) -> tuple[NDArray[np.int64], NDA
 
 
 class ImageFiles:
-    """The images of an index, read, cropped to the box and resized each time they are asked for.
+    """The images of an index, read, cropped and resized each time they are asked for.
 
-    Whatever their size and mode, they come as (side, side, 3) uint8 RGB, turned as their EXIF data says: the
-    central square (of the box, where there is one) resized with antialiasing.
+    Whatever their size and mode, they come as (side, side, 3) uint8 RGB, turned as their EXIF data says, and cut out
+    by `crop_face`.
 
     Raises:
         AvceError: a file is not what it was when it was checked; on access.
     """
 
-    def __init__(self, root: Path, table: pd.DataFrame, side: int, checked: Path) -> None:
+    def __init__(self, root: Path, table: pd.DataFrame, side: int, margin: float, checked: Path) -> None:
         self.root = root
         self.paths = table["path"].array
         self.sizes = table["bytes"].to_numpy(np.int64)
         self.boxes = table[BOX].to_numpy(np.int32)
         self.side = side
+        self.margin = margin
         self.checked = checked
 
     def __len__(self) -> int:
@@ -92,31 +92,13 @@ class ImageFiles:
             data = np.fromfile(path, np.uint8)
         except OSError:
             data = np.empty(0, np.uint8)
-        image = _decode(data) if data.size == self.sizes[row] else None
+        image = decode(data) if data.size == self.sizes[row] else None
         if image is None:
             raise AvceError(
                 f"{path} cannot be read or has changed since the images were checked. Repair it, delete "
                 f"{self.checked} so that all images are checked anew, and start again."
             )
-        return square(_cut(image, self.boxes[row].tolist()), self.side)
-
-
-def square(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """The central square of (H, W, 3), resized to (side, side, 3) with antialiasing.
-
-    Equal, to one or two grey levels, to torchvision's Resize(side) and CenterCrop(side) on a Pillow image, which the
-    released code uses, but several times faster. OpenCV aliases, or (INTER_AREA) takes three times as long.
-    """
-    height, width = image.shape[:2]
-    edge = min(height, width)
-    top, left = (height - edge) // 2, (width - edge) // 2
-    image = np.ascontiguousarray(image[top : top + edge, left : left + edge])
-    if edge == side:
-        return image
-    batch = torch.from_numpy(image)[None].permute(0, 3, 1, 2)  # channels last: the fast path
-    batch = interpolate(batch, (side, side), mode="bilinear", antialias=True)
-    resized: NDArray[np.uint8] = batch[0].permute(1, 2, 0).numpy()
-    return resized
+        return crop_face(image, _face(self.boxes[row].tolist()), self.side, self.margin)
 
 
 class FileOptions(TypedDict, total=False):
@@ -152,7 +134,7 @@ class FileDataModule(FaceDataModule):
             the list; "skip" goes on without them and puts the number on record.
         cache_images: Keep all images decoded and resized in the cache: `resize_size`^2 * 3 bytes each, shared
             by all runs; worth it when decoding, not the network, takes the time.
-        margin: Share by which the crop exceeds a face's box; anything but 0 is refused until it is built.
+        margin: Share by which the crop exceeds a face's box, where the data set has boxes.
         stride: Every how many-th frame of a video is trained on; evaluation sees all.
         frames_per_video: Most frames of a video that are trained on, evenly spaced; ``None`` for all.
         image_size: See `FaceDataModule`, as the others.
@@ -182,8 +164,6 @@ class FileDataModule(FaceDataModule):
         cache_dir: str = "~/.cache/avce_pl",
     ) -> None:
         super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, sampler, seed, cache_dir)
-        if margin:
-            raise AvceError(f"dataset.margin={margin:g} is not built yet. Use dataset.margin=0.")
         if root is None:
             raise AvceError("This data set is a folder of your own; say where it is with root=FOLDER.")
         self.root = Path(root).expanduser()
@@ -267,14 +247,14 @@ class FileDataModule(FaceDataModule):
 
     def open_images(self, index: FaceIndex) -> Images:
         """The files, or all of them decoded, under `cache_images`."""
-        files = ImageFiles(self.root, index.table, self.resize_size, self._index_folder)
+        files = ImageFiles(self.root, index.table, self.resize_size, self.margin, self._index_folder)
         if not self.cache_images:
             return files
 
         def build(folder: Path) -> None:
             write_images(folder / "images.npy", _decoded(files), len(files), self.resize_size)
 
-        key = digest(index.fingerprint, self.resize_size, cv2.__version__)
+        key = digest(index.fingerprint, self.resize_size, self.margin, cv2.__version__)
         return ImageArray(cached(self.cache_dir / f"images-{key}", build) / "images.npy")
 
     @property
@@ -319,6 +299,10 @@ def enumerate_names(names: Iterable[str]) -> str:
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
+def _face(box: Sequence[int]) -> Box | None:
+    return Box(*box) if box[2] else None
+
+
 def _other_case(root: Path, paths: "pd.Series[str]") -> dict[int, str]:
     """Row -> path of the one file whose name differs only in case, for rows whose file is missing."""
     listings: dict[str, dict[str, list[str]]] = {}
@@ -333,19 +317,6 @@ def _other_case(root: Path, paths: "pd.Series[str]") -> dict[int, str]:
         if len(names := listings[folder].get(name.casefold(), [])) == 1:
             found[int(str(row))] = f"{folder}/{names[0]}".lstrip("/")
     return found
-
-
-def _decode(data: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    try:
-        image: NDArray[np.uint8] | None = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)  # type: ignore[assignment]
-    except cv2.error:  # absurd sizes
-        return None
-    return image
-
-
-def _cut(image: NDArray[np.uint8], box: Sequence[int]) -> NDArray[np.uint8]:
-    x, y, width, height = box
-    return image[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)] if width else image
 
 
 def _decoded(files: ImageFiles) -> Iterator[NDArray[np.uint8]]:

@@ -48,6 +48,7 @@ class Table:
         path: The file.
         rows: One row per line that is not empty, numbered from 0.
         lines: Line number of each row.
+        names: Our name of a column -> the file's.
 
     Args:
         path: The file; its first line names the columns, in any order.
@@ -82,8 +83,8 @@ class Table:
                     f"{path}, line 1: neither names of columns ({', '.join(order)}) nor a row of {len(order)} cells."
                 )
             cells.columns = list(order)
-        self._names = {column: self._find(names, list(cells.columns)) for column, names in columns.items()}
-        self.rows = pd.DataFrame({column: cells[name].str.strip() for column, name in self._names.items()})
+        self.names = {column: self._find(names, list(cells.columns)) for column, names in columns.items()}
+        self.rows = pd.DataFrame({column: cells[name].str.strip() for column, name in self.names.items()})
         self.lines: NDArray[np.int64] = np.arange(len(cells)) + (1 if headerless else 2)
         blank = (self.rows == "").all(axis=1).to_numpy()
         if blank.any():
@@ -108,7 +109,7 @@ class Table:
             more = f" The same goes for {int(wrong.sum()) - 1} more." if wrong.sum() > 1 else ""
             cell = self.rows[column].iloc[first]
             cell = f"{cell[:40]}..." if len(cell) > 60 else cell
-            raise AvceError(f"{self.path}, line {self.lines[first]}: {self._names[column]} {cell!r} {complaint}{more}")
+            raise AvceError(f"{self.path}, line {self.lines[first]}: {self.names[column]} {cell!r} {complaint}{more}")
 
     def paths(self, column: str = "path") -> "pd.Series[str]":
         """A column of paths of images.

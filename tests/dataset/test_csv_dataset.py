@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torchvision.transforms import v2
 
 from avce_pl.dataset import files
 from avce_pl.dataset.csv import CsvDataModule
-from avce_pl.dataset.files import examine, square
+from avce_pl.dataset.files import examine
 from avce_pl.errors import AvceError
+from avce_pl.face.crop import crop_face
 from avce_pl.synthesis.writers import write_csv
 
 
@@ -273,10 +273,12 @@ def test_every_mode_of_image_is_rgb_in_the_end(tmp_path: Path, mode: str, suffix
     assert difference.mean() < (30 if mode == "P" else 6)  # 256 colours; lossy formats
 
 
-def load(root: Path, path: str, side: int, box: tuple[int, int, int, int] = (0, 0, 0, 0)) -> NDArray[np.uint8]:
+def load(
+    root: Path, path: str, side: int, box: tuple[int, int, int, int] = (0, 0, 0, 0), margin: float = 0.0
+) -> NDArray[np.uint8]:
     table = pd.DataFrame([box], columns=["box_x", "box_y", "box_width", "box_height"])
     table = table.assign(path=path, bytes=(root / path).stat().st_size)
-    return files.ImageFiles(root, table, side, root)[0]
+    return files.ImageFiles(root, table, side, margin, root)[0]
 
 
 def test_exif_orientation_is_respected(tmp_path: Path) -> None:
@@ -285,28 +287,21 @@ def test_exif_orientation_is_respected(tmp_path: Path) -> None:
         exif[0x0112] = orientation
         Image.fromarray(image(30, 40)).save(tmp_path / "a.jpg", exif=exif, quality=100)
         with Image.open(tmp_path / "a.jpg") as opened:
-            expected = square(np.asarray(ImageOps.exif_transpose(opened)), 30)
+            expected = crop_face(np.asarray(ImageOps.exif_transpose(opened)), None, 30, 0)
         assert np.abs(load(tmp_path, "a.jpg", 30).astype(int) - expected).mean() < 1
 
 
-def test_boxes_are_cut_out_and_clipped(tmp_path: Path) -> None:
+def test_boxes_are_cut_out_with_their_margin(tmp_path: Path) -> None:
     Image.fromarray(image()).save(tmp_path / "a.png")
     np.testing.assert_array_equal(load(tmp_path, "a.png", 10, (5, 8, 10, 10)), image()[8:18, 5:15])
-    np.testing.assert_array_equal(load(tmp_path, "a.png", 10, (20, -5, 20, 15)), image()[:10, 20:])
+    np.testing.assert_array_equal(load(tmp_path, "a.png", 14, (5, 8, 10, 6), 0.4), image()[4:18, 3:17])
+    beyond = load(tmp_path, "a.png", 20, (20, -5, 20, 20))
+    np.testing.assert_array_equal(beyond[5:, :10], image()[:15, 20:])
+    assert not beyond[:5].any()
+    assert not beyond[:, 10:].any()
     assert examine(tmp_path / "a.png", (20, -5, 20, 15))[1] == ""
     assert examine(tmp_path / "a.png", (30, 0, 5, 5))[1] == "box outside the image"
     assert examine(tmp_path / "a.png", (0, -5, 5, 5))[1] == "box outside the image"
-
-
-@pytest.mark.parametrize(("height", "width", "side"), [(60, 30, 30), (64, 96, 32), (20, 20, 32), (100, 100, 33)])
-def test_square_is_what_the_released_code_does(height: int, width: int, side: int) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    crop = v2.Compose([v2.Resize(side), v2.CenterCrop(side)])
-    expected = np.asarray(crop(Image.fromarray(picture))).astype(int)
-    result = square(picture, side)
-    assert result.shape == (side, side, 3)
-    # At the border Pillow, which resizes first and crops then, sees what lies beyond.
-    assert np.abs(result - expected)[1:-1, 1:-1].max() <= 2
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
@@ -330,9 +325,7 @@ def test_a_jpeg_that_ends_in_zeros_is_found(tmp_path: Path) -> None:
     assert examine(tmp_path / "broken.jpg")[1] == "damaged or not an image"
 
 
-@pytest.mark.parametrize(
-    "option", [{"sampler": "balanced_plane"}, {"sampler": "balanced_expressions"}, {"margin": 0.3}]
-)
+@pytest.mark.parametrize("option", [{"sampler": "balanced_plane"}, {"sampler": "balanced_expressions"}])
 def test_what_is_not_built_is_refused_and_not_passed_over(root: Path, option: dict) -> None:
     with pytest.raises(AvceError, match="is not built yet"):
         CsvDataModule(str(root), **option)
