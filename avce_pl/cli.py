@@ -16,6 +16,17 @@ app.add_typer(data, name="data")
 
 
 @data.command()
+def protocols() -> None:
+    """Lists the protocols of all data sets: how rows are chosen and split, and how many the real releases have."""
+    from rich.console import Console
+
+    from avce_pl.dataset.catalogue import protocol_table
+
+    Console().print(protocol_table())
+    typer.echo("choose with dataset.protocol=NAME; – is not known, or no such split")
+
+
+@data.command()
 def synthesize(
     contact_sheet: Annotated[
         Path | None, typer.Option(help="Write one picture of many faces here (PNG or JPEG).")

@@ -90,9 +90,9 @@ class AffectNetDataModule(FileDataModule):
                 f"{self.root} holds {self._release.title}, which cannot be read as {protocol}. "
                 f"Choose dataset.protocol={' or '.join(self._release.protocols)}."
             )
-        self.task: Literal["valence_arousal", "expression"] = (
-            "valence_arousal" if "_va_" in self.protocol else "expression"
-        )
+        if "_va_" not in self.protocol:
+            self.task = "expression"
+            self.classes = _KEPT[self.protocol] + 1
 
     def annotations(self) -> list[Path]:
         """The lists; for the npy files their folders, so that a file changed in its place goes unnoticed."""
@@ -196,6 +196,8 @@ class _Lists2017(_Release):
 
     def _images(self, listed: Path, paths: "pd.Series[str]") -> str:
         """Prefix under which most of the first hundred images lie."""
+        if paths.empty:
+            return ""
         sample = paths.iloc[:100]
         places = [
             folder

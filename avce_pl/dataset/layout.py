@@ -17,7 +17,7 @@ from avce_pl.errors import AvceError
 Mask = Any  # booleans, as an array or a pandas series
 
 
-def folders(root: Path, leaves: Sequence[str] = (), depth: int = 4) -> Iterator[Path]:
+def folders(root: Path, leaves: Sequence[str] = (), depth: int = 5) -> Iterator[Path]:
     """The root and the folders in it, nearest first: archives are unpacked in one or the other depth.
 
     Args:
@@ -54,7 +54,7 @@ class Table:
         path: The file; its first line names the columns, in any order.
         columns: Our name of a column -> the names it goes by, in lower case, the usual one first.
         order: Names of the columns where the first line is no header, as for AffectNet's validation.csv: that is,
-            where it does not begin with the first of them.
+            where it does not hold the first of them.
 
     Raises:
         AvceError: the file cannot be read, lists nothing or lacks a column.
@@ -62,7 +62,7 @@ class Table:
 
     def __init__(self, path: Path, columns: Mapping[str, Sequence[str]], order: Sequence[str] = ()) -> None:
         self.path = path
-        headerless = bool(order) and self._first_cell().lower() != order[0].lower()
+        headerless = bool(order) and order[0].lower() not in self._first_line()
         try:
             cells = pd.read_csv(
                 path,
@@ -144,10 +144,10 @@ class Table:
         self.refuse(np.abs(numbers) > 2**31, column, "is too large.")
         return numbers.astype(np.int64)
 
-    def _first_cell(self) -> str:
+    def _first_line(self) -> list[str]:
         try:
             with self.path.open(encoding="utf-8-sig", errors="replace") as file:
-                return file.readline().split(",")[0].strip().strip('"')
+                return [cell.strip(' "\r\n').lower() for cell in file.readline().split(",")]
         except OSError as error:
             raise AvceError(f"{self.path} cannot be read: {error.strerror}.") from error
 

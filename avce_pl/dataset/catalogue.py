@@ -1,0 +1,35 @@
+"""What protocols there are, read from the data sets of ``conf/dataset``."""
+
+import importlib
+from collections.abc import Mapping
+
+import yaml
+from rich.table import Table
+
+from avce_pl.dataset.index import SPLITS
+from avce_pl.dataset.protocol import Protocol
+from avce_pl.resources import ROOT
+
+
+def protocols() -> dict[str, Mapping[str, Protocol]]:
+    """Option of the group ``dataset`` -> its protocols, for the data sets that are read from files."""
+    found = {}
+    for path in sorted((ROOT / "conf" / "dataset").glob("*.yaml")):
+        module, _, name = yaml.safe_load(path.read_text())["_target_"].rpartition(".")
+        reader = getattr(importlib.import_module(module), name)
+        if hasattr(reader, "protocols"):
+            found[path.stem] = reader.protocols
+    return found
+
+
+def protocol_table() -> Table:
+    """A line per protocol: the rows of the real release in each split, and what it is."""
+    table = Table("dataset", "protocol", *SPLITS, "what it is", box=None, pad_edge=False)
+    for column in table.columns[2:5]:
+        column.justify, column.no_wrap = "right", True
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    for dataset, named in protocols().items():
+        for name, protocol in named.items():
+            counts = [f"{protocol.rows[split]:,}" if split in protocol.rows else "–" for split in SPLITS]
+            table.add_row(dataset, name, *counts, protocol.description)
+    return table

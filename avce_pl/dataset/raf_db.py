@@ -1,0 +1,125 @@
+"""RAF-DB with basic expressions: seven classes, no valence or arousal."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Unpack
+
+import numpy as np
+import pandas as pd
+
+from avce_pl.dataset.files import FileDataModule, FileOptions
+from avce_pl.dataset.index import OUTSIDE_ROOT, FaceIndex
+from avce_pl.dataset.layout import folders
+from avce_pl.dataset.protocol import Protocol
+from avce_pl.errors import AvceError
+
+CODES = {1: 3, 2: 4, 3: 5, 4: 1, 5: 2, 6: 6, 7: 0}
+"""RAF-DB's labels (1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral) -> AffectNet's codes."""
+
+_LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # the first is the real one's spelling
+_TRAIN = (2524, 4772, 1982, 1290, 281, 717, 705)
+_TEST = (680, 1185, 478, 329, 74, 160, 162)
+_HELD_OUT = tuple(round(count / 10) for count in _TRAIN)
+_REST = tuple(count - held for count, held in zip(_TRAIN, _HELD_OUT, strict=True))
+
+
+class RafDbDataModule(FileDataModule):
+    """RAF-DB's ``basic`` folder: ``EmoLabel/list_patition_label.txt`` and the images of ``Image/aligned``.
+
+    Under ``raf_db_official`` the test images are also those of validation, as papers have it: the best epoch is
+    chosen on the images that are reported on. ``raf_db_holdout`` sets a tenth of every class of the training images
+    aside for that, the same for every seed of a run, and keeps the test images for the end.
+
+    Args:
+        root: Folder of the data set, or one that holds it.
+        protocol: See `protocols`.
+        options: See `FileDataModule`.
+    """
+
+    protocols: ClassVar[Mapping[str, Protocol]] = {
+        "raf_db_official": Protocol(
+            "7 expressions; validated and tested on the test images, as papers do",
+            {"train": sum(_TRAIN), "val": sum(_TEST)},
+            {"train": _TRAIN, "val": _TEST},
+        ),
+        "raf_db_holdout": Protocol(
+            "7 expressions; validated on a tenth of the training images, tested on the test images",
+            {"train": sum(_REST), "val": sum(_HELD_OUT), "test": sum(_TEST)},
+            {"train": _REST, "val": _HELD_OUT, "test": _TEST},
+        ),
+    }
+    request: ClassVar[str] = (
+        "RAF-DB is given to researchers by its authors: http://www.whdeng.cn/RAF/model1.html says how to ask."
+    )
+
+    def __init__(
+        self,
+        root: str | None,
+        protocol: Literal["raf_db_official", "raf_db_holdout"] = "raf_db_official",
+        **options: Unpack[FileOptions],
+    ) -> None:
+        super().__init__(root, protocol, **options)
+        self.task = "expression"
+
+    def annotations(self) -> list[Path]:
+        """The list of labels."""
+        return [self._list]
+
+    def settings(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    def read(self) -> FaceIndex:
+        """Reads the list, in its order."""
+        images = self._images()
+        rows = []
+        try:
+            lines = self._list.read_text(encoding="utf-8").splitlines()
+        except (UnicodeDecodeError, OSError) as error:
+            raise AvceError(f"{self._list} cannot be read: {error}.") from error
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            where = f"{self._list}, line {number}: {line.strip()!r}"
+            name, _, label = line.strip().partition(" ")
+            split = name.partition("_")[0]
+            if split not in ("train", "test") or pd.Series([name]).str.contains(OUTSIDE_ROOT).any():
+                raise AvceError(f"{where} does not begin with an image such as train_00001.jpg.")
+            if not label.strip().isdecimal() or int(label) not in CODES:
+                raise AvceError(f"{where} does not end with a label; they are 1 to 7.")
+            rows.append((f"{images}{name.rpartition('.')[0]}_aligned.jpg", split, CODES[int(label)]))
+        if not rows:
+            raise AvceError(f"{self._list} lists no images.")
+        table = pd.DataFrame(rows, columns=["path", "split", "expression"]).assign(valence=np.nan, arousal=np.nan)
+        if self.protocol == "raf_db_official":
+            table["split"] = table["split"].replace("test", "val")
+        else:
+            table.loc[_held_out(table[table["split"] == "train"]), "split"] = "val"
+        return FaceIndex.build(table, self.protocol)
+
+    @cached_property
+    def _list(self) -> Path:
+        if self.root.is_dir():
+            for folder in folders(self.root, ("Image", "Annotation", "boundingbox")):
+                for name in _LISTS:
+                    if (folder / name).is_file():
+                        return folder / name
+        raise self.missing(f"EmoLabel/{_LISTS[0]}")
+
+    def _images(self) -> str:
+        """Prefix of the aligned images, beside or above the list."""
+        for base in (self._list.parent, self._list.parent.parent):
+            for name in ("Image/aligned", "aligned"):
+                if base.is_relative_to(self.root) and (base / name).is_dir():
+                    return f"{(base / name).relative_to(self.root).as_posix()}/"
+        raise AvceError(f"{self._list} is there, but not Image/aligned beside EmoLabel. Unpack aligned.zip there.")
+
+
+def _held_out(train: pd.DataFrame) -> list[int]:
+    """A tenth of the rows of every class, whatever their order."""
+    rng = np.random.default_rng(0)
+    chosen: list[int] = []
+    for _, rows in train.sort_values("path").groupby("expression"):
+        chosen += rng.permutation(rows.index)[: round(len(rows) / 10)].tolist()
+    return chosen

@@ -1,0 +1,31 @@
+import inspect
+from typing import get_args
+
+import pytest
+from typer.testing import CliRunner
+
+from avce_pl import cli
+from avce_pl.dataset.affectnet import AffectNetDataModule
+from avce_pl.dataset.catalogue import protocols
+from avce_pl.dataset.raf_db import RafDbDataModule
+
+
+def test_every_protocol_is_listed_with_its_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    result = CliRunner().invoke(cli.app, ["data", "protocols"])
+    assert result.exit_code == 0
+    lines = {line.split()[1]: line for line in result.output.splitlines() if len(line.split()) > 2}
+    for dataset, named in protocols().items():
+        for name, protocol in named.items():
+            assert lines[name].startswith(dataset)
+            assert protocol.description in lines[name]
+            assert all(f"{rows:,}" in lines[name] for rows in protocol.rows.values())
+    assert "320,739" in lines["affectnet_va_4500"]
+    assert "synthetic" not in protocols()
+
+
+@pytest.mark.parametrize("reader", [AffectNetDataModule, RafDbDataModule])
+def test_the_choices_are_the_protocols(reader: type) -> None:
+    hint = inspect.signature(reader).parameters["protocol"].annotation
+    choices = [choice for part in get_args(hint) for choice in get_args(part) or [part]]
+    assert {choice for choice in choices if isinstance(choice, str)} == set(reader.protocols)  # type: ignore[attr-defined]
