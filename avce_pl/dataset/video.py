@@ -345,29 +345,21 @@ def doubled(root: Path, files: Iterable[Path]) -> list[Finding]:
     return [Finding(False, "nested", min(places), text)]
 
 
-def doubled(root: Path, files: Iterable[Path]) -> list[Finding]:
-    """Folders inside a folder of the same name."""
-    parts = {path.relative_to(root).parts[:-1] for path in files}
-    places = {"/".join(p[: i + 2]) for p in parts for i in range(len(p) - 1) if p[i].lower() == p[i + 1].lower()}
-    text = "The folder is inside one of the same name; it is read all the same."
-    return [Finding(False, "nested", place, text) for place in sorted(places)]
-
-
 def faceless(kind: str, what: str, where: str, missing: Mapping[str, int]) -> list[Finding]:
     """One finding for all frames without a face: it is not worth a line per video.
 
     Args:
         kind: The finding's.
-        what: Ends the sentence "12 labelled frames in 3 videos ...".
+        what: Ends the sentence "12 labelled frames, in 3 of 40 videos, ...".
         where: The folder that was looked in.
         missing: Video -> number of frames.
     """
-    missing = {video: count for video, count in missing.items() if count}
-    if not missing:
+    having = {video: count for video, count in missing.items() if count}
+    if not having:
         return []
-    most = max(missing, key=lambda video: missing[video])
-    text = f"{sum(missing.values()):,} labelled frames in {len(missing)} videos {what}"
-    return [Finding(False, kind, where, f"{text}; most, {missing[most]:,}, in {most}.")]
+    most = max(having, key=lambda video: having[video])
+    text = f"{sum(having.values()):,} labelled frames, in {len(having)} of {len(missing)} videos, {what}"
+    return [Finding(False, kind, where, f"{text}; most, {having[most]:,}, in {most}.")]
 
 
 def relative(root: Path, path: Path) -> str:
