@@ -216,14 +216,14 @@ def read_prepared(table: Path) -> dict[str, "pd.Series[str]"]:
     return {str(video): part.set_index("frame")["path"] for video, part in rows.groupby("video", sort=False)}
 
 
-def folders(root: Path, pattern: str, depth: int = 4) -> list[Path]:
+def folders(root: Path, pattern: str, depth: int = 6) -> list[Path]:
     """Folders in the root, or deeper, whose names match a pattern in any case; not those inside one another.
 
     Raises:
         AvceError: a folder cannot be read.
     """
     found: list[Path] = []
-    level = [root]
+    level = [root] if root.is_dir() else []
     for _ in range(depth):
         below = []
         for entry in (entry for folder in level for entry in listed(folder) if entry.is_dir()):
