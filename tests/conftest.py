@@ -59,6 +59,7 @@ def cut_provided() -> Callable[..., None]:
     import csv
 
     import cv2
+
     from avce_pl.dataset.video_source import PREPARED, PREPARED_COLUMNS, VideoReader
 
     def cut(reader: VideoReader, folder: Path) -> None:

@@ -21,8 +21,8 @@ from avce_pl.dataset.video import (
     contents,
     doubled,
     faceless,
-    folders,
     inspect_videos,
+    named_folders,
     numbered,
     relative,
     to_numbers,
@@ -180,7 +180,9 @@ class AffWildDataModule(VideoDataModule):
         """Dimension -> video -> file."""
         return {
             dimension: {
-                path.stem: path for path in contents(folders(self.root, dimension)) if path.suffix.lower() == ".txt"
+                path.stem: path
+                for path in contents(named_folders(self.root, dimension))
+                if path.suffix.lower() == ".txt"
             }
             for dimension in ("valence", "arousal")
         }
@@ -188,12 +190,12 @@ class AffWildDataModule(VideoDataModule):
     @cached_property
     def _files(self) -> dict[str, Path]:
         """Video -> file."""
-        files = contents(folders(self.root, "videos"))
+        files = contents(named_folders(self.root, "videos"))
         return {path.stem: path for path in files if path.suffix.lower() in VIDEO_SUFFIXES}
 
     @cached_property
     def _box_folders(self) -> dict[str, Path]:
-        return {path.name: path for path in contents(folders(self.root, "bboxes")) if path.is_dir()}
+        return {path.name: path for path in contents(named_folders(self.root, "bboxes")) if path.is_dir()}
 
 
 class PointFiles(Mapping[int, Box]):

@@ -20,9 +20,9 @@ from avce_pl.dataset.video import (
     contents,
     doubled,
     faceless,
-    folders,
     inspect_videos,
     listed,
+    named_folders,
     numbered,
     relative,
     to_numbers,
@@ -182,7 +182,7 @@ class AffWild2DataModule(VideoDataModule):
         return {
             split: [
                 path
-                for path in contents(folders(self.root, pattern))
+                for path in contents(named_folders(self.root, pattern))
                 if path.suffix.lower() == ".txt" and not path.name.startswith(".")
             ]
             for split, pattern in _SETS.items()
@@ -191,13 +191,13 @@ class AffWild2DataModule(VideoDataModule):
     @cached_property
     def _crops(self) -> dict[str, Path]:
         """Video -> folder of its crops."""
-        found = [path for path in contents(folders(self.root, _CROPS)) if path.is_dir()]
+        found = [path for path in contents(named_folders(self.root, _CROPS)) if path.is_dir()]
         return {path.name: path for path in reversed(found)}
 
     @cached_property
     def _files(self) -> dict[str, Path]:
         """Video -> file."""
-        files = contents(folders(self.root, r"batch\d.*|videos"))
+        files = contents(named_folders(self.root, r"batch\d.*|videos"))
         return {path.stem: path for path in files if path.suffix.lower() in VIDEO_SUFFIXES}
 
 

@@ -216,7 +216,7 @@ def read_prepared(table: Path) -> dict[str, "pd.Series[str]"]:
     return {str(video): part.set_index("frame")["path"] for video, part in rows.groupby("video", sort=False)}
 
 
-def folders(root: Path, pattern: str, depth: int = 6) -> list[Path]:
+def named_folders(root: Path, pattern: str, depth: int = 6) -> list[Path]:
     """Folders in the root, or deeper, whose names match a pattern in any case; not those inside one another.
 
     Raises:

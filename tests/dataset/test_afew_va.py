@@ -121,7 +121,7 @@ def test_clips_side_by_side_and_repacked_siblings(root: Path) -> None:
     shutil.copy(root / "001/00000.png", root / "001/00000.jpg")
     data = module(root)
     np.testing.assert_array_equal(data.index["valence"], before.index["valence"])
-    assert set(data.index["path"].str.split("/").str.len()) == {2}
+    assert {path.count("/") for path in data.index["path"]} == {1}
     assert data.findings() == []
     shutil.copytree(root / "001", root / "700")
     (root / "700/001.json").unlink()
@@ -174,7 +174,7 @@ def test_every_fault_is_found(tmp_path: Path) -> None:
     text = complaint(root)
     assert "Frame 00003: valence 70 is outside [-10, 10]." in text
     assert "Frame 00004: arousal is missing." in text
-    assert "The clip is in 03/03/008 too." in text or "too." in text
+    assert "The clip is in " in text
 
 
 @pytest.mark.parametrize(
