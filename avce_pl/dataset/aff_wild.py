@@ -178,14 +178,11 @@ class AffWildDataModule(VideoDataModule):
     @cached_property
     def _annotations(self) -> dict[str, dict[str, Path]]:
         """Dimension -> video -> file."""
-        return {
-            dimension: {
-                path.stem: path
-                for path in contents(named_folders(self.root, dimension))
-                if path.suffix.lower() == ".txt"
-            }
-            for dimension in ("valence", "arousal")
-        }
+        found = {}
+        for dimension in ("valence", "arousal"):
+            files = contents(named_folders(self.root, dimension))
+            found[dimension] = {path.stem: path for path in files if path.suffix.lower() == ".txt"}
+        return found
 
     @cached_property
     def _files(self) -> dict[str, Path]:
