@@ -16,6 +16,7 @@ from pydantic import Field
 from avce_pl.dataset.files import VideoOptions
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.dataset.video import (
+    HEAPS,
     LabelledFrames,
     VideoDataModule,
     doubled,
@@ -224,6 +225,7 @@ class AfewVaDataModule(VideoDataModule):
         level = [self.root] if self.root.is_dir() else []
         for _ in range(_DEPTH):
             level = [Path(entry.path) for folder in level for entry in listed(folder) if entry.is_dir()]
+            level = [folder for folder in level if not HEAPS.fullmatch(folder.name)]
             clips = [folder for folder in level if (folder / f"{folder.name}.json").is_file()]
             found += [folder / f"{folder.name}.json" for folder in clips]
             level = [folder for folder in level if folder not in set(clips)]

@@ -22,8 +22,8 @@ from avce_pl.dataset.video_source import PREPARED, PREPARED_COLUMNS, VideoSource
 from avce_pl.errors import AvceError
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
-# Folders of thousands of files, in which no other part of a data set is looked for.
-_HEAPS = re.compile(r"videos|bboxes|landmarks|cropped.*|batch\d.*|prepared|\..*", re.IGNORECASE)
+HEAPS = re.compile(r"videos|bboxes|landmarks|cropped.*|batch\d.*|prepared|\..*", re.IGNORECASE)
+"""Folders of thousands of files, in which no other part of a data set is looked for."""
 _SPLITS = ("train", "test", "val", "validation", "train_set", "validation_set", "test_set")
 
 
@@ -229,7 +229,7 @@ def named_folders(root: Path, pattern: str, depth: int = 6) -> list[Path]:
         for entry in (entry for folder in level for entry in listed(folder) if entry.is_dir()):
             if re.fullmatch(pattern, entry.name, re.IGNORECASE):
                 found.append(Path(entry.path))
-            elif not _HEAPS.fullmatch(entry.name):
+            elif not HEAPS.fullmatch(entry.name):
                 below.append(Path(entry.path))
         level = below
     return found

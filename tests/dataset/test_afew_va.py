@@ -149,6 +149,7 @@ def test_missing_pictures_and_landmarks(root: Path) -> None:
 def test_prepared_frames_are_used_when_they_are_there(root: Path, cut_provided: Cut) -> None:
     before = module(root)
     cut_provided(before, root / "prepared")
+    (root / "prepared/prepared.json").write_text("{}")  # no clip, though it is called like its folder
     data = module(root)
     assert data.index["path"].tolist()[0] == "001/0.jpg"
     np.testing.assert_array_equal(data.index["valence"], before.index["valence"])
