@@ -20,7 +20,7 @@ from avce_pl.dataset.video import (
     LabelledFrames,
     VideoDataModule,
     doubled,
-    faceless,
+    frames_that,
     listed,
     numbered,
     relative,
@@ -179,7 +179,7 @@ class AfewVaDataModule(VideoDataModule):
                 text = f"{len(sequence.frames)} rows of labels for {len(pictures)} frames; {len(unknown)} have none."
                 found.append(Finding(True, "label_rows", where, text))
         missing = {clip: sum(one is None for one in points) for clip, points in self._landmarks.items()}
-        found += faceless("no_face", "have no landmarks", ".", missing)
+        found += frames_that("no_face", "have no landmarks", ".", missing)
         return found + self._unlabelled() + doubled(self.root, self.label_files())
 
     def _unlabelled(self) -> list[Finding]:

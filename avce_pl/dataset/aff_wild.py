@@ -20,7 +20,7 @@ from avce_pl.dataset.video import (
     compare_rows,
     contents,
     doubled,
-    faceless,
+    frames_that,
     inspect_videos,
     named_folders,
     numbered,
@@ -55,7 +55,9 @@ class AffWildDataModule(VideoDataModule):
             "70 % of the labelled videos train; the others validate and test, as the official test labels are withheld"
         )
     }
-    request: ClassVar[str] = "Aff-Wild is given to academics by the iBUG group, ibug.doc.ic.ac.uk/resources/aff-wild."
+    request: ClassVar[str] = (
+        "Aff-Wild is given to academics: ibug.doc.ic.ac.uk/resources/first-affect-wild-challenge says how to ask."
+    )
 
     def __init__(
         self,
@@ -150,7 +152,7 @@ class AffWildDataModule(VideoDataModule):
         found += broken + self._compare(sources, counts, boxes)
         if boxes:
             missing = {s.name: max(counts.get(s.name, s.frames or 0) - boxes.get(s.name, 0), 0) for s in sources}
-            found += faceless("no_face", "have no box", "bboxes", missing)
+            found += frames_that("no_face", "have no box", "bboxes", missing)
         return found + _twice(self.root, self._files) + doubled(self.root, self.label_files())
 
     def _compare(

@@ -19,7 +19,7 @@ from avce_pl.dataset.video import (
     compare_rows,
     contents,
     doubled,
-    faceless,
+    frames_that,
     inspect_videos,
     listed,
     named_folders,
@@ -164,9 +164,9 @@ class AffWild2DataModule(VideoDataModule):
             for sequence in self.sequences
             if (have := crops.get(sequence.video))
         }
-        found += faceless("no_face", "have no crop", "cropped_aligned", missing)
+        found += frames_that("no_face", "have no crop", "cropped_aligned", missing)
         marked = {s.video: int(np.isnan(s.labels).any(axis=1).sum()) for s in self.sequences}
-        found += faceless("sentinels", "are marked with -5 as having no label", "VA_Estimation_Challenge", marked)
+        found += frames_that("sentinels", "are marked with -5 as having no label", "VA_Estimation_Challenge", marked)
         found += self._stray()
         return found + doubled(self.root, self.label_files() + [folder / "1.jpg" for folder in self.own_folders()])
 

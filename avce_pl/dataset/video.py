@@ -136,7 +136,10 @@ class VideoDataModule(FileDataModule):
 
     @cached_property
     def _labels(self) -> tuple[list[LabelledFrames], list[Finding]]:
-        return self.read_labels()
+        try:
+            return self.read_labels()
+        except OSError as error:
+            raise AvceError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
     @property
     def _default_table(self) -> Path:
@@ -208,7 +211,7 @@ def read_prepared(table: Path) -> dict[str, "pd.Series[str]"]:
     try:
         cells = pd.read_csv(table, dtype={"path": str, "video": str}, keep_default_na=False)
         rows = cells[list(PREPARED_COLUMNS)].astype({"frame": np.int64})
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OSError) as error:
         raise AvceError(f"{table} is not a table of avce data prepare: {error}. Prepare the frames anew.") from None
     if (twice := rows.duplicated(["video", "frame"])).any():
         row = rows[twice].iloc[0]
@@ -345,8 +348,8 @@ def doubled(root: Path, files: Iterable[Path]) -> list[Finding]:
     return [Finding(False, "nested", min(places), text)]
 
 
-def faceless(kind: str, what: str, where: str, missing: Mapping[str, int]) -> list[Finding]:
-    """One finding for all frames without a face: it is not worth a line per video.
+def frames_that(kind: str, what: str, where: str, missing: Mapping[str, int]) -> list[Finding]:
+    """One finding for all frames that lack something: it is not worth a line per video.
 
     Args:
         kind: The finding's.
@@ -364,7 +367,7 @@ def faceless(kind: str, what: str, where: str, missing: Mapping[str, int]) -> li
 
 def relative(root: Path, path: Path) -> str:
     """A path as findings name it."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    return path.relative_to(root).as_posix()
 
 
 def _complaint(root: Path, problems: Sequence[Finding]) -> AvceError:

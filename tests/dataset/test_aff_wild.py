@@ -160,7 +160,7 @@ def prepared_nothing(root: Path) -> Path:
 
 def test_mistakes_are_sentences(root: Path, tmp_path: Path) -> None:
     assert "There is no folder" in complaint(root / "nowhere")
-    assert "ibug.doc.ic.ac.uk/resources/aff-wild" in complaint(root / "nowhere")
+    assert "first-affect-wild-challenge" in complaint(root / "nowhere")
     assert "does not hold a folder annotations with files of valence and arousal" in complaint(root / "videos")
     text = complaint(root)
     assert f"avce data prepare aff_wild --root {root} --out {root / 'prepared'}" in text
@@ -174,6 +174,10 @@ def test_mistakes_are_sentences(root: Path, tmp_path: Path) -> None:
     assert "lists frame 0 of 001 twice" in complaint(root, frames=str(nothing))
     (nothing / "prepared.csv").write_text(header + "../a.jpg,001,0,0,0,1,1,haar\n")
     assert "stay inside the root" in complaint(root, frames=str(nothing))
+    (root / "annotations/train/arousal/003.txt").unlink()
+    (root / "annotations/train/arousal/003.txt").mkdir()
+    assert "003.txt cannot be read: Is a directory." in complaint(root, frames=str(nothing))
+    (root / "annotations/train/arousal/003.txt").rmdir()
     (root / "annotations/train/arousal/001.txt").write_text("0.5\n")
     assert "lines, but 1 of arousal" in complaint(root, frames=str(nothing))
 
