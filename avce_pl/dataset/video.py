@@ -101,15 +101,15 @@ class VideoDataModule(FileDataModule):
     @cached_property
     def prepared(self) -> Path | None:
         """The table of prepared frames that the pictures come from; None if the data set's own are used."""
-        if self.frames is None and not self._default_table.is_file() and self.own_folders():
+        if self._table.is_file():
+            return self._table
+        if self.frames is None and self.own_folders():
             return None
-        table = self._default_table if self.frames is None else self.frames / PREPARED
-        if not table.is_file():
-            raise AvceError(
-                f"The frames of the videos in {self.root} are not prepared yet: there is no {table}. Make it with: "
-                f"avce data prepare {self._name} --root {self.root} --out {table.parent}"
-            )
-        return table
+        name = type(self).__module__.rpartition(".")[2]
+        raise AvceError(
+            f"The frames of the videos in {self.root} are not prepared yet: there is no {self._table}. Make it with: "
+            f"avce data prepare {name} --root {self.root} --out {self._table.parent}"
+        )
 
     @property
     def image_root(self) -> Path:
@@ -118,7 +118,7 @@ class VideoDataModule(FileDataModule):
 
     def annotations(self) -> list[Path]:
         """Files of labels, and what tells which pictures there are."""
-        return self.label_files() + (self.own_folders() if self.prepared is None else [self.prepared])
+        return self.label_files() + ([self._table] if self._table.is_file() else self.own_folders())
 
     def settings(self) -> dict[str, Any]:
         """Where the pictures are."""
@@ -142,12 +142,8 @@ class VideoDataModule(FileDataModule):
             raise AvceError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
     @property
-    def _default_table(self) -> Path:
-        return self.root / "prepared" / PREPARED
-
-    @property
-    def _name(self) -> str:
-        return type(self).__module__.rpartition(".")[2]
+    def _table(self) -> Path:
+        return (self.root / "prepared" if self.frames is None else self.frames) / PREPARED
 
     def read(self) -> FaceIndex:
         """Joins labels and pictures frame by frame.
