@@ -51,3 +51,34 @@ def run(tiny: list[str]) -> Callable[..., Path]:
         return read_settings(OmegaConf.to_container(config, resolve=True)).folder
 
     return train
+
+
+@pytest.fixture
+def cut_provided() -> Callable[..., None]:
+    """Prepares a data set's videos in the plainest way: the boxes of its owners are cut out."""
+    import csv
+
+    import cv2
+
+    from avce_pl.dataset.video_source import PREPARED, PREPARED_COLUMNS, VideoReader
+
+    def cut(reader: VideoReader, folder: Path) -> None:
+        rows: list[list[object]] = []
+        for source in reader.videos():
+            (folder / source.name).mkdir(parents=True)
+            if source.stills is None:
+                video, pictures = cv2.VideoCapture(str(source.path)), []
+                while (read := video.read())[0]:
+                    pictures.append(read[1])
+            else:
+                pictures = [cv2.imread(str(path)) for path in source.stills]
+            for frame, picture in enumerate(pictures):
+                x, y, w, h = (round(edge) for edge in source.boxes.get(frame, (0, 0, 0, 0)))
+                name = f"{source.name}/{frame}.jpg" if w else ""
+                if w:
+                    cv2.imwrite(str(folder / name), picture[y : y + h, x : x + w])
+                rows.append([name, source.name, frame, x, y, w, h, "provided"])
+        with (folder / PREPARED).open("w", newline="") as file:
+            csv.writer(file).writerows([PREPARED_COLUMNS, *rows])
+
+    return cut

@@ -175,6 +175,11 @@ class FileDataModule(FaceDataModule):
         self.cache_images = cache_images
         self._bad_images: dict[str, int] = {}
 
+    @property
+    def image_root(self) -> Path:
+        """The folder that the paths of the index start from."""
+        return self.root
+
     @abstractmethod
     def annotations(self) -> list[Path]:
         """The files that hold the labels; raises `AvceError` if they are not there."""
@@ -217,7 +222,7 @@ class FileDataModule(FaceDataModule):
             return self._thinned(index)
         rows = bad["row"].to_numpy()
         table = index.table.copy()
-        sizes, faults = examine_all(self.root, table.iloc[rows])
+        sizes, faults = examine_all(self.image_root, table.iloc[rows])
         table.loc[rows, "bytes"] = sizes
         rows, faults = rows[faults != ""], faults[faults != ""]
         if len(rows) and self.on_bad_image == "error":
@@ -247,7 +252,7 @@ class FileDataModule(FaceDataModule):
 
     def open_images(self, index: FaceIndex) -> Images:
         """The files, or all of them decoded, under `cache_images`."""
-        files = ImageFiles(self.root, index.table, self.resize_size, self.margin, self._index_folder)
+        files = ImageFiles(self.image_root, index.table, self.resize_size, self.margin, self._index_folder)
         if not self.cache_images:
             return files
 
@@ -272,11 +277,11 @@ class FileDataModule(FaceDataModule):
     def _build_index(self, folder: Path) -> None:
         index = self.read()
         table = index.table
-        sizes, faults = examine_all(self.root, table)
-        if renamed := _other_case(self.root, table["path"][faults == "missing"]):
+        sizes, faults = examine_all(self.image_root, table)
+        if renamed := _other_case(self.image_root, table["path"][faults == "missing"]):
             rows = list(renamed)
             table = table.assign(path=table["path"].where(~table.index.isin(rows), pd.Series(renamed)))
-            sizes[rows], faults[rows] = examine_all(self.root, table.iloc[rows])
+            sizes[rows], faults[rows] = examine_all(self.image_root, table.iloc[rows])
         table = table.assign(bytes=sizes)
         FaceIndex.build(table, index.protocol, index.dropped, index.landmarks, index.identity).save(folder)
         bad = pd.DataFrame({"row": np.arange(len(table)), "path": table["path"], "fault": faults})
@@ -286,7 +291,7 @@ class FileDataModule(FaceDataModule):
         lines = [f"  {path}: {fault}" for path, fault in zip(paths, faults, strict=True)]
         more = f"\n  and {len(lines) - _LISTED} more, all in {listed}" if len(lines) > _LISTED else ""
         return (
-            f"{len(lines)} images under {self.root} cannot be used:\n" + "\n".join(lines[:_LISTED]) + f"{more}\n"
+            f"{len(lines)} images under {self.image_root} cannot be used:\n" + "\n".join(lines[:_LISTED]) + f"{more}\n"
             "Repair them or take them out of the list, or go on without them with dataset.on_bad_image=skip."
         )
 

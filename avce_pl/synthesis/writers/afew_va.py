@@ -8,7 +8,7 @@ from typing import Any
 
 from avce_pl.synthesis.face import FaceStyle
 from avce_pl.synthesis.writers.base import IMAGE_FAULTS, Injected, damage, save_image, take
-from avce_pl.synthesis.writers.film import RATE, VIDEO_FAULTS, lengths, record, shoot
+from avce_pl.synthesis.writers.film import RATE, VIDEO_FAULTS, plan, record, shoot
 
 AFEW_VA = FaceStyle(labels="afew_va", label_noise=0.0)
 """Films, annotated frame by frame in tenths."""
@@ -63,7 +63,7 @@ def write(
     """
     clips = train + val + test
     homes = []
-    for number, length in enumerate(lengths(seed, clips, frames)):
+    for number, length in plan(seed, clips, frames):
         actor, part = divmod(number, CLIPS_PER_ACTOR)
         # Clips of an actor are parts of one film, seconds apart.
         start = part * (2 * frames + int(3 * RATE))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from avce_pl.synthesis.face import FaceStyle
 from avce_pl.synthesis.video import AFF_WILD
 from avce_pl.synthesis.writers.base import FIRST_SUBJECT, Injected, take
-from avce_pl.synthesis.writers.film import VIDEO_FAULTS, Shot, lengths, record, save_video, shoot, truncate
+from avce_pl.synthesis.writers.film import VIDEO_FAULTS, Shot, plan, record, save_video, shoot, truncate
 
 FAULTS = VIDEO_FAULTS | {"missing_annotation": "a video has valence but no arousal"}
 
@@ -49,7 +49,7 @@ def write(
     labelled = train + val
     split = "train/train" if "nested" in faults else "train"
     names = []
-    for number, length in enumerate(lengths(seed, labelled + test, frames)):
+    for number, length in plan(seed, labelled + test, frames):
         name = f"{number + 1:03d}"
         video = record(seed, number if number < labelled else FIRST_SUBJECT["test"] + number, length, style)
         shots = list(shoot(video, size))

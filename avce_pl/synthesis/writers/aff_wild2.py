@@ -14,7 +14,7 @@ from avce_pl.synthesis.writers.base import FIRST_SUBJECT, IMAGE_FAULTS, Injected
 from avce_pl.synthesis.writers.film import (
     VIDEO_FAULTS,
     Shot,
-    lengths,
+    plan,
     record,
     save_video,
     shoot,
@@ -77,7 +77,8 @@ def write(
     crops = "cropped_aligned/cropped_aligned" if "nested" in faults else "cropped_aligned"
     splits = ["train"] * train + ["val"] * val + ["test"] * test
     people: list[tuple[str, str]] = []
-    for number, (split, length) in enumerate(zip(splits, lengths(seed, len(splits), frames), strict=True)):
+    for number, length in plan(seed, len(splits), frames):
+        split = splits[number]
         pair = number % 4 == 1
         subjects = [FIRST_SUBJECT[split] + 2 * number + person for person in range(1 + pair)]
         more = number % 2  # an image without a label at the end

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from avce_pl.synthesis.face import FaceStyle
 from avce_pl.synthesis.renderer import render
@@ -45,10 +47,12 @@ def record(seed: int, subject: int, frames: int, style: FaceStyle) -> Video:
     return sample_video(seed, subject, frames, RATE, replace(style, crop=_ZOOM))
 
 
-def lengths(seed: int, videos: int, frames: int) -> list[int]:
-    """Numbers of frames of that many videos, all between 3/4 and 5/4 of ``frames``."""
+def plan(seed: int, videos: int, frames: int) -> Iterator[tuple[int, int]]:
+    """Number from 0 and length, 3/4 to 5/4 of ``frames``, of that many videos, with a progress bar."""
     rng = np.random.default_rng([seed, videos])
-    return rng.integers(max(3 * frames // 4, 1), 5 * frames // 4 + 1, videos).tolist()  # type: ignore[no-any-return]
+    lengths = rng.integers(max(3 * frames // 4, 1), 5 * frames // 4 + 1, videos).tolist()
+    bar = track(lengths, "Filming", videos, console=Console(stderr=True), transient=True)
+    return enumerate(bar)
 
 
 def shoot(video: Video, height: int, frames: Iterable[int] | None = None) -> Iterator[Shot]:
