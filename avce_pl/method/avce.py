@@ -99,7 +99,7 @@ class AVCE(Method):
         self.regularisation_weight = regularisation_weight
         self.hold_weight = hold_weight
         self.shared_learning_rate_scale = shared_learning_rate_scale
-        self.official_agreement = agreement == "official"
+        self.agreement = agreement
         self.stale_moments = stale_moments
         self.evaluation_latch = evaluation_latch
         self.dropout_at_test = dropout_at_test
@@ -168,7 +168,7 @@ class AVCE(Method):
             ``loss`` to be minimised, its parts ``loss_supervised`` and ``loss_crl``, and the formula's diagnostics.
         """
         anchor = self.regressor(latent)
-        supervised = self.supervised_loss(anchor, target, official=self.official_agreement)
+        supervised = self.supervised_loss(anchor, target, self.agreement)
         if not self.crl_formula.uses_projection_head:
             return {"loss": supervised, "loss_supervised": supervised}
         generator = torch.Generator(device=latent.device)

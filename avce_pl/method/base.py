@@ -76,18 +76,23 @@ class Method(pl.LightningModule):
         """What is to be predicted: (N, 2) valence and arousal, or (N,) classes."""
         return batch["expression" if self.classes else "label"]
 
-    def supervised_loss(self, prediction: Tensor, label: Tensor, *, official: bool = False) -> Tensor:
+    def supervised_loss(self, prediction: Tensor, label: Tensor, agreement: str = "population") -> Tensor:
         """MSE_V + MSE_A + ½(1 − mean PCC) + ½(1 − mean CCC) (released code); cross-entropy in the discrete mode.
 
         Args:
             prediction: (N, 2), or (N, classes) logits.
             label: (N, 2), or (N,) classes.
-            official: the released code's moments in PCC and CCC, see `avce_pl.functional.agreement`.
+            agreement: moments of PCC and CCC, see `avce_pl.functional.agreement`: ``population``, the released code's
+                ``official``, or ``none`` to leave the two losses out.
         """
         if self.classes:
             return F.cross_entropy(prediction, label)
-        agreement = pcc_loss(prediction, label, official=official) + ccc_loss(prediction, label, official=official)
-        return 2 * F.mse_loss(prediction, label) + 0.5 * agreement
+        squares = 2 * F.mse_loss(prediction, label)
+        if agreement == "none":
+            return squares
+        official = agreement == "official"
+        losses = pcc_loss(prediction, label, official=official) + ccc_loss(prediction, label, official=official)
+        return squares + 0.5 * losses
 
     def update_parameters(self, loss: Tensor, *, counted: bool = True, stale_moments: bool = False) -> None:
         """One backward pass and one step of every optimizer whose networks took part in `loss`.
@@ -100,7 +105,8 @@ class Method(pl.LightningModule):
             counted: whether this is the step that counts.
             stale_moments: whether trunk networks outside `loss` move along their old Adam moments all the same.
         """
-        optimizers = cast(list[LightningOptimizer], self.optimizers())
+        found = cast(list[LightningOptimizer] | LightningOptimizer, self.optimizers())
+        optimizers = found if isinstance(found, list) else [found]
         for position, optimizer in enumerate(optimizers):
             optimizer.zero_grad(set_to_none=position > 0 or not stale_moments)
         self.manual_backward(loss)
@@ -140,8 +146,8 @@ class Method(pl.LightningModule):
         Raises:
             AvceError: a loss is not finite.
         """
-        for scheduler in cast(list[LambdaLR], self.lr_schedulers()):
-            scheduler.step()
+        for schedule in self.trainer.lr_scheduler_configs:
+            cast(LambdaLR, schedule.scheduler).step()
         # the step counter is ahead by one here; `self.log` costs 0.45 ms even when nothing is written
         if (self.trainer.global_step - 1) % cast(Any, self.trainer).log_every_n_steps:
             return

@@ -43,7 +43,9 @@ def class_accuracy(axes: Axes, record: dict[str, Any]) -> None:
     shares = np.diag(counts) / np.maximum(faces, 1)
     axes.bar(range(len(classes)), shares, color=style.AROUSAL, width=0.7)
     for position, (share, total) in enumerate(zip(shares, faces, strict=True)):
-        axes.text(position, share + 0.02, f"{share:.2f}" if total else "no faces", ha="center", fontsize=9)
+        label = f"{share:.2f}" if total else "no faces"
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axes.text(position, share + 0.02, label, ha="center", fontsize=9, bbox=box, zorder=3)
     axes.axhline(test["test/accuracy"], color=style.VALENCE, linewidth=1.2)
     axes.set_xticks(range(len(classes)), [f"{name}\n{n:,}" for name, n in zip(classes, faces, strict=True)])
     axes.set(ylim=(0, 1.1), ylabel="accuracy")
@@ -54,16 +56,14 @@ def class_accuracy(axes: Axes, record: dict[str, Any]) -> None:
 
 
 def gallery(panel: SubFigure, faces: pd.DataFrame, classes: Sequence[str]) -> None:
-    """Faces by true class, a row each, under them what was predicted."""
-    grid = panel.subplots(len(classes), FACES_PER_CLASS, squeeze=False)
-    for code, (name, row) in enumerate(zip(classes, grid, strict=True)):
+    """Faces by true class, a column each, under them what was predicted."""
+    grid = panel.subplots(FACES_PER_CLASS, len(classes), squeeze=False)
+    for code, (name, column) in enumerate(zip(classes, grid.T, strict=True)):
         of_class = faces[faces["expression"] == code].to_dict("records")
-        for position, axes in enumerate(row):
+        column[0].set_title(name, loc="center", fontsize=10)
+        for position, axes in enumerate(column):
             axes.set(xticks=[], yticks=[])
-            for spine in axes.spines.values():
-                spine.set_visible(False)
-            if position == 0:
-                axes.set_ylabel(name, rotation=0, ha="right", va="center", fontweight="bold")
+            axes.spines[:].set_visible(False)
             if position < len(of_class):
                 face = of_class[position]
                 axes.imshow(Image.open(io.BytesIO(face["png"])))
@@ -71,6 +71,4 @@ def gallery(panel: SubFigure, faces: pd.DataFrame, classes: Sequence[str]) -> No
                 predicted = classes[face["predicted_expression"]]
                 colour, weight = (style.TRUE, "normal") if right else (style.VALENCE, "bold")
                 axes.set_xlabel(predicted, fontsize=8, color=colour, fontweight=weight, labelpad=2)
-    panel.suptitle(
-        "Test faces by true class; below each the prediction, in bold where wrong", fontsize=11, fontweight="bold"
-    )
+    panel.suptitle("Test faces by true class; below each the prediction, in bold where wrong", fontsize=11)

@@ -1,13 +1,11 @@
 import copy
 
 import pytest
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from tiny import BATCHES, N, TinyBackbone, batches, fit
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from avce_pl.backbone.base import Backbone
 from avce_pl.crl_formula import avce as avce_formula
 from avce_pl.crl_formula.none import NoCRL
 from avce_pl.errors import AvceError
@@ -18,17 +16,7 @@ from avce_pl.mining.none import NoMining
 from avce_pl.optimizer.step_decay import StepDecay
 from avce_pl.similarity.paper import PaperSimilarity
 
-BATCHES, N = 4, 6
-
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
-
-
-class TinyBackbone(Backbone):
-    def __init__(self) -> None:
-        super().__init__()
-        self.latent_dim = 5
-        self.encoder = nn.Conv2d(3, 4, 3)
-        self.compressor = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5), nn.ReLU())
 
 
 def method(**options) -> AVCE:
@@ -45,33 +33,6 @@ def method(**options) -> AVCE:
         **options,
     )
     return made.double()
-
-
-def batches() -> list[dict[str, Tensor]]:
-    generator = torch.Generator().manual_seed(0)
-    return [
-        {
-            "image": torch.randn(N, 3, 8, 8, generator=generator, dtype=torch.float64),
-            "label": torch.rand(N, 2, generator=generator, dtype=torch.float64) - 0.5,
-            "expression": torch.randint(3, (N,), generator=generator),
-        }
-        for _ in range(BATCHES)
-    ]
-
-
-def fit(module: AVCE, data: list[dict[str, Tensor]]) -> pl.Trainer:
-    trainer = pl.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        precision="64-true",
-    )
-    trainer.fit(module, DataLoader(data, batch_size=None))
-    return trainer
 
 
 def moments(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
