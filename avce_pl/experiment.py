@@ -40,9 +40,10 @@ from avce_pl.callbacks.progress import RunProgress
 from avce_pl.dataset.datamodule import FaceDataModule
 from avce_pl.errors import AvceError, Interrupted
 from avce_pl.method.base import Method
+from avce_pl.metrics.expression import ExpressionMetrics
 from avce_pl.report.run_figure import draw_run
 from avce_pl.report.summary import print_run
-from avce_pl.settings import Settings, check_arguments, parameters, read_settings
+from avce_pl.settings import Settings, check_arguments, nearest, parameters, read_settings
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ _NOT_THE_RESULT = (
     "dataset.cache_dir",
     "dataset.num_workers",
     "dataset.cache_images",
+    "dataset.task",  # dataset.classes stands for it
     "trainer.name",
     "trainer.accelerator",
     "trainer.devices",
@@ -104,9 +106,10 @@ def run_experiment(config: DictConfig) -> float:
         except BaseException:
             (folder / "failed.txt").write_text(traceback.format_exc())
             raise
-    best = float(record["best"][settings.callbacks.monitor])
+    monitor = record["monitor"]
+    best = float(record["best"][monitor])
     if sweep:
-        log.info("%s: best %s %.3f, in %s", settings.label, settings.callbacks.monitor, best, folder)
+        log.info("%s: best %s %.3f, in %s", settings.label, monitor, best, folder)
     else:
         print_run(folder, record, Console())
     return best
@@ -147,11 +150,12 @@ def build_datamodule(settings: Settings) -> FaceDataModule:
     return cast(FaceDataModule, build(section, "dataset", seed=settings.seed))
 
 
-def build_module(settings: Settings, *, weights: bool = True) -> Method:
+def build_module(settings: Settings, classes: int = 0, *, weights: bool = True) -> Method:
     """The method with its networks, formula, mining, similarity and transform: five networks in one module.
 
     Args:
         settings: the run.
+        classes: number of expressions to tell apart, which have metrics of their own; 0 for valence and arousal.
         weights: whether to load the backbone's pretrained weights; not needed where a checkpoint follows.
     """
     pl.seed_everything(settings.seed, verbose=False)
@@ -161,7 +165,10 @@ def build_module(settings: Settings, *, weights: bool = True) -> Method:
         group: build(getattr(settings, group), group)
         for group in ("crl_formula", "mining", "similarity", "feature_transform", "optimizer", "metrics")
     }
-    return cast(Method, build(settings.method, "method", backbone=backbone, seed=settings.seed, **components))
+    if classes:
+        components["metrics"] = ExpressionMetrics(classes)
+    given = components | {"backbone": backbone, "seed": settings.seed, "classes": classes}
+    return cast(Method, build(settings.method, "method", **given))
 
 
 def build_trainer(settings: Settings, folder: Path, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
@@ -203,13 +210,14 @@ def load_run(folder: Path | str) -> Method:
     """
     folder = Path(folder)
     best = folder / "checkpoints" / "best.ckpt"
-    if not (folder / "config.yaml").is_file() or not best.is_file():
+    if not all(path.is_file() for path in (folder / "config.yaml", folder / "identity.json", best)):
         raise AvceError(
-            f"{folder} holds no trained run (config.yaml and checkpoints/best.ckpt). Give the folder that "
+            f"{folder} holds no trained run (config.yaml, identity.json, checkpoints/best.ckpt). Give the folder that "
             "`python run.py` printed at its end."
         )
     settings = read_settings(_plain_yaml(folder / "config.yaml"))
-    module = build_module(settings, weights=False)
+    identity = json.loads((folder / "identity.json").read_text())
+    module = build_module(settings, identity.get("dataset.classes", 0), weights=False)
     module.load_state_dict(read_state_dict(best))
     return module.eval()
 
@@ -219,8 +227,13 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
     datamodule = build_datamodule(settings)
     datamodule.prepare_data()
     datamodule.setup("fit")
+    classes = len(datamodule.class_names)
+    if settings.callbacks.monitor is None:
+        settings.callbacks.monitor = "val/accuracy" if classes else "val/ccc_mean"
     config = settings.model_dump(mode="json")
     identity = _identity(config) | {"dataset.fingerprint": datamodule.fingerprint}
+    if classes:
+        identity["dataset.classes"] = classes
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     _refuse_other_run(folder, identity, force=settings.force)
@@ -231,23 +244,24 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
     _write(folder / "config.yaml", OmegaConf.to_yaml(config))
     _write(folder / "identity.json", json.dumps(identity, indent=1, sort_keys=True))
 
-    module = build_module(settings)
+    module = build_module(settings, classes)
+    monitor = _known_monitor(settings.callbacks.monitor, module)
     checkpoints = folder / "checkpoints"
     last = checkpoints / "last.ckpt"
     best = ModelCheckpoint(
         dirpath=checkpoints,
         filename="best",
-        monitor=settings.callbacks.monitor,
+        monitor=monitor,
         mode="max",
         enable_version_counter=False,
     )
     interruption = Interruption(last, settings.callbacks.checkpoint_minutes)
-    predictions = PredictionWriter(datamodule.index, datamodule.test_split)
+    predictions = PredictionWriter(datamodule.index, datamodule.test_split, datamodule.class_names)
     callbacks: list[pl.Callback] = [
         best,
         interruption,
         predictions,
-        RunProgress(settings.callbacks.monitor, settings.label),
+        RunProgress(monitor, settings.label),
     ]
     tracker = tracking.wandb_logger(settings, config) if settings.logger.name == "wandb" else None
     loggers: list[Logger] = [History(folder / "history.csv"), *([tracker] if tracker else [])]
@@ -277,9 +291,10 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
             "name": settings.name,
             "seed": settings.seed,
             **{group: config[group]["name"] for group in ("dataset", "method", "backbone", "crl_formula", "mining")},
-            "monitor": settings.callbacks.monitor,
-            "best": {settings.callbacks.monitor: float(cast(torch.Tensor, best.best_model_score))},
+            "monitor": monitor,
+            "best": {monitor: float(cast(torch.Tensor, best.best_model_score))},
             "test": test,
+            **({"confusion": module.confusion.tolist()} if module.confusion is not None else {}),
             "data": datamodule.describe(),
             "parameters": {
                 "inference": sum(p.numel() for p in module.trunk_parameters()),
@@ -294,6 +309,13 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         if tracker is not None:
             tracking.finish(tracker, record, folder)
     return record
+
+
+def _known_monitor(monitor: str, module: Method) -> str:
+    known = [f"val/{name}" for name in cast(Any, module.metrics).maximised]
+    if monitor not in known:
+        raise AvceError(f"callbacks.monitor={monitor} is no validation metric to maximise{nearest(monitor, known)}")
+    return monitor
 
 
 def _first_images(datamodule: FaceDataModule, count: int) -> torch.Tensor:

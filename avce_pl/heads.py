@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class Regressor(nn.Sequential):
-    """R: latent (N, d) -> valence and arousal (N, 2), linear; the only head used at inference.
+    """R: latent (N, d) -> valence and arousal (N, 2) or class logits (N, k), linear; the only head used at inference.
 
     Dropout, FC d -> 256, [BatchNorm], ReLU, FC -> outputs. With ``hidden=None`` a single linear layer, which is
     the read-out of the full AlexNet.
@@ -26,18 +26,20 @@ class Regressor(nn.Sequential):
 
 
 class ProjectionHead(nn.Module):
-    """H: a point on the simplex (N, d) -> a point of the valence/arousal plane (N, 2) in (-0.5, 0.5).
+    """H: a point on the simplex (N, d) -> a point of the valence/arousal plane (N, 2) in (-0.5, 0.5), or logits (N, k).
 
-    FC d -> 256, [BatchNorm], ReLU, FC -> 2, then 0.5 tanh.
+    FC d -> 256, [BatchNorm], ReLU, FC -> outputs, then 0.5 tanh if `bounded`: logits have no last activation.
     """
 
-    def __init__(self, latent_dim: int, outputs: int = 2, batch_norm: bool = True) -> None:
+    def __init__(self, latent_dim: int, outputs: int = 2, batch_norm: bool = True, bounded: bool = True) -> None:
         super().__init__()
+        self.bounded = bounded
         self.layers = nn.Sequential(*_two_layers(latent_dim, 256, outputs, batch_norm))
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Projects transformed features: (N, d) -> (N, 2)."""
-        return 0.5 * torch.tanh(self.layers(feature))
+        """Projects transformed features: (N, d) -> (N, outputs)."""
+        point: Tensor = self.layers(feature)
+        return 0.5 * torch.tanh(point) if self.bounded else point
 
 
 class DiscriminativeHead(nn.Sequential):

@@ -42,7 +42,7 @@ class CallbackSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     name: str
-    monitor: str
+    monitor: str | None
     checkpoint_minutes: Annotated[float, Field(gt=0)]
 
 

@@ -58,6 +58,13 @@ def finish(logger: WandbLogger, record: dict[str, Any] | None, folder: Path) -> 
     if record is not None:
         run.summary.update({f"best/{name}": value for name, value in record["best"].items()} | record["test"])
         columns = ["row", "valence", "arousal", "predicted_valence", "predicted_arousal"]
+        if classes := record["data"].get("classes"):
+            columns = [
+                "row",
+                "expression",
+                "predicted_expression",
+                *(f"probability_{name.lower()}" for name in classes),
+            ]
         table = pd.read_parquet(folder / "predictions.parquet", columns=columns)
         run.log({"test/predictions": wandb.Table(dataframe=table)})
         if (folder / "figure.png").exists():

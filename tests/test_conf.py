@@ -18,7 +18,17 @@ FILES = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name not in
 COMPONENTS = [path for path in FILES if "_target_" in path.read_text()]
 # parameters that the program supplies
 GIVEN = {
-    "method": {"backbone", "seed", "crl_formula", "mining", "similarity", "feature_transform", "optimizer", "metrics"},
+    "method": {
+        "backbone",
+        "seed",
+        "crl_formula",
+        "mining",
+        "similarity",
+        "feature_transform",
+        "optimizer",
+        "metrics",
+        "classes",
+    },
     "dataset": {"seed"},
 }
 
@@ -47,7 +57,7 @@ def test_keys_are_the_parameters_of_one_class(path: Path) -> None:
     group = path.parent.name
     assert module.startswith(f"avce_pl.{group}."), "mining=hard opens avce_pl/mining/hard.py"
     target = getattr(importlib.import_module(module), cls)
-    assert section.keys() - {"name", "_target_"} == parameters(target).keys() - GIVEN.get(group, set())
+    assert section.keys() - {"name", "_target_", "defaults"} == parameters(target).keys() - GIVEN.get(group, set())
 
 
 @pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=name)
@@ -102,6 +112,19 @@ def test_every_option_trains(path: Path, tiny: list[str], tmp_path: Path, cut_pr
 @pytest.mark.parametrize("budget", [path.stem for path in sorted((CONF / "budget").glob("*.yaml"))])
 def test_every_budget_composes(budget: str) -> None:
     settings(f"budget={budget}", "method=avce")
+
+
+@pytest.mark.parametrize("formula", ["infonce", "barlow_twins", "none"])
+def test_the_official_preset_goes_with_every_formula(formula: str) -> None:
+    one = settings("preset=official", f"crl_formula={formula}")
+    build_module(one)
+    assert one.method["crl_weight"] == 0.0256, "1e-4 belongs to the batch sum, which only AVCE's formula has"
+    assert settings("preset=official").method["crl_weight"] == 1e-4
+
+
+def test_a_method_without_contrast_says_so_in_its_folder() -> None:
+    assert str(settings("method=baseline").folder).endswith("synthetic/baseline/al/none/none/seed_0")
+    assert settings("method=baseline", "crl_formula=avce").crl_formula["name"] == "avce", "the command line has its way"
 
 
 @pytest.mark.parametrize("preset", [path.stem for path in sorted((CONF / "preset").glob("*.yaml"))])

@@ -1,5 +1,6 @@
 """What the best model says about every test face."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,22 @@ class PredictionWriter(pl.Callback):
     """Collects the test split's predictions, and some faces to look at.
 
     Afterwards `table` has one row per test image: the index's columns, ``predicted_valence`` and
-    ``predicted_arousal``; `faces` has some of these rows, spread over the plane, with a ``png`` each.
+    ``predicted_arousal``; `faces` has some of these rows, spread over the plane, with a ``png`` each. Where expressions
+    are told apart the columns are ``predicted_expression`` and a ``probability_<class>`` each, and the faces are spread
+    over the classes.
     """
 
-    def __init__(self, index: pd.DataFrame, split: str) -> None:
+    def __init__(self, index: pd.DataFrame, split: str, classes: Sequence[str] = ()) -> None:
         """Prepares the callback.
 
         Args:
             index: the data set's index; the ``row`` of a batch counts its rows.
             split: the split that is tested on.
+            classes: names of the expressions to tell apart; none for valence and arousal.
         """
         self.index = index
         self.split = split
+        self.classes = classes
         self._rows: list[Tensor] = []
         self._predictions: list[Tensor] = []
         self._faces: dict[int, bytes] = {}
@@ -39,8 +44,11 @@ class PredictionWriter(pl.Callback):
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Chooses the faces to keep."""
         test = np.flatnonzero((self.index["split"] == self.split).to_numpy())
-        labels = self.index[["valence", "arousal"]].to_numpy()[test]
-        self._wanted = {int(row) for row in test[spread(labels, FACES)]}
+        if self.classes:
+            chosen = of_each_class(self.index["expression"].to_numpy()[test], FACES // len(self.classes))
+        else:
+            chosen = spread(self.index[["valence", "arousal"]].to_numpy()[test], FACES)
+        self._wanted = {int(row) for row in test[chosen]}
 
     def on_test_batch_end(
         self,
@@ -62,10 +70,15 @@ class PredictionWriter(pl.Callback):
     def table(self) -> pd.DataFrame:
         """The predictions in the order of the index."""
         rows = torch.cat(self._rows).numpy()
-        prediction = torch.cat(self._predictions).numpy()
+        prediction = torch.cat(self._predictions)
         table = self.index.iloc[rows].drop(columns="split")
         table.insert(0, "row", rows)
-        table["predicted_valence"], table["predicted_arousal"] = prediction[:, 0], prediction[:, 1]
+        if self.classes:
+            table["predicted_expression"] = prediction.argmax(1).numpy()
+            columns = [f"probability_{name.lower()}" for name in self.classes]
+            table[columns] = prediction.softmax(1).numpy()
+        else:
+            table[["predicted_valence", "predicted_arousal"]] = prediction.numpy()
         return table.sort_values("row", ignore_index=True)
 
     @property
@@ -91,6 +104,12 @@ def spread(points: np.ndarray, count: int) -> np.ndarray:
         distance = np.minimum(distance, np.sum((points - points[chosen[-1]]) ** 2, axis=1))
         chosen.append(int(np.argmax(distance)))
     return np.array(chosen)
+
+
+def of_each_class(classes: np.ndarray, count: int) -> np.ndarray:
+    """Chooses at most `count` positions of each class, evenly over the rows: (N,) codes -> (M,) positions."""
+    rows = [np.flatnonzero(classes == code) for code in np.unique(classes)]
+    return np.concatenate([r[np.unique(np.linspace(0, len(r) - 1, count).astype(int))] for r in rows])
 
 
 def _png(image: Tensor) -> bytes:

@@ -15,6 +15,7 @@ from pydantic import Field
 from avce_pl.dataset.augmentation import Augmentation, normalise
 from avce_pl.dataset.index import SPLITS, FaceIndex
 from avce_pl.dataset.loading import Batch, EvaluationBatches, FaceDataset, FaceLoader, Images, TrainBatches
+from avce_pl.dataset.task import EXPRESSIONS, Task, check_labels
 from avce_pl.errors import AvceError
 
 Sampler = Literal["plain", "balanced_plane", "balanced_expressions"]
@@ -25,7 +26,7 @@ Jitter = Annotated[float, Field(ge=0, le=1)]
 
 
 class FaceDataModule(pl.LightningDataModule, ABC):
-    """Batches of faces with valence and arousal.
+    """Batches of faces with valence and arousal, or with expressions.
 
     Images stay uint8 until they are on the device. A subclass adds `open_index` and `open_images`; each is called once,
     when it is first needed.
@@ -40,7 +41,14 @@ class FaceDataModule(pl.LightningDataModule, ABC):
             they are built.
         seed: Order of the training images and their augmentation.
         cache_dir: Folder for what is made once: indices, rendered and decoded images.
+
+    Attributes:
+        task: What is learnt: "valence_arousal", or the classes of "expression". A data set sets it.
+        classes: Number of classes of the task "expression": AffectNet's codes from 0 on.
     """
+
+    task: Task = "valence_arousal"
+    classes: int = 7
 
     def __init__(
         self,
@@ -81,7 +89,9 @@ class FaceDataModule(pl.LightningDataModule, ABC):
     @cached_property
     def faces(self) -> FaceIndex:
         """The index with all that belongs to it."""
-        return self.open_index()
+        faces = self.open_index()
+        check_labels(faces.table, self.task, self.classes)
+        return faces
 
     @cached_property
     def images(self) -> Images:
@@ -97,6 +107,11 @@ class FaceDataModule(pl.LightningDataModule, ABC):
     def fingerprint(self) -> str:
         """Changes with any label, split or image, and with nothing else."""
         return self.faces.fingerprint
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes to tell apart; none where the task is valence and arousal."""
+        return EXPRESSIONS[: self.classes] if self.task == "expression" else ()
 
     @property
     def test_split(self) -> str:
@@ -118,6 +133,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
             "test_split": self.test_split,
             "dropped": dict(self.faces.dropped),
             "bad_images": self.bad_images,
+            **({"classes": self.class_names} if self.class_names else {}),
         }
 
     def prepare_data(self) -> None:

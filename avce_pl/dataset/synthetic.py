@@ -25,6 +25,7 @@ from avce_pl.dataset.cache import ImageArray, cached, digest, write_images
 from avce_pl.dataset.datamodule import FaceDataModule, Jitter, Natural, Positive, Sampler, Seed
 from avce_pl.dataset.index import LABELS, FaceIndex
 from avce_pl.dataset.loading import Images
+from avce_pl.dataset.task import Task
 from avce_pl.synthesis import Face, FaceStyle, Rendered, render, sample_face
 from avce_pl.synthesis.labels import LabelStyle
 from avce_pl.synthesis.writers import FIRST_SUBJECT
@@ -139,6 +140,7 @@ class SyntheticDataModule(ProceduralDataModule):
         express: How strongly people show what they feel.
         au_noise: Noise on the facial action units.
         label_noise: Standard deviation of the annotator's jitter.
+        task: What is learnt: "valence_arousal", or the seven classes of "expression".
         image_size: See `FaceDataModule`, as the others.
     """
 
@@ -157,6 +159,7 @@ class SyntheticDataModule(ProceduralDataModule):
         express: NonNegative = 1.0,
         au_noise: NonNegative = 0.06,
         label_noise: NonNegative = 0.06,
+        task: Task = "valence_arousal",
         image_size: Positive = 64,
         resize_size: Positive | None = None,
         batch_size: Positive | None = None,
@@ -167,6 +170,7 @@ class SyntheticDataModule(ProceduralDataModule):
         cache_dir: str = "~/.cache/avce_pl",
     ) -> None:
         super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, sampler, seed, cache_dir)
+        self.task = task
         self.subjects = {"train": train_subjects, "val": val_subjects, "test": test_subjects}
         style = FaceStyle(labels, level, crop, express, au_noise, label_noise)
         self.people = Stills(population, images_per_subject, style)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 
 from avce_pl.backbone.base import Backbone, Dropout
 from avce_pl.crl_formula.protocol import CRLFormula
@@ -31,6 +31,8 @@ class AVCE(Method):
     code. ``update="shared"`` takes both losses from one forward pass and steps every network once (ours): half the
     cost; E, C and R then make one step where they made two, so their learning rate is multiplied by
     `shared_learning_rate_scale`.
+
+    In the discrete mode (supplement, section 8) R and H give logits, the similarity works on them, and phase 2 stays.
     """
 
     def __init__(
@@ -41,8 +43,9 @@ class AVCE(Method):
         similarity: Similarity,
         feature_transform: FeatureTransform,
         optimizer: Recipe,
-        metrics: Metric,
+        metrics: Metric | MetricCollection,
         seed: int,
+        classes: int = 0,
         update: Literal["two_phase", "shared"] = "two_phase",
         crl_weight: Weight = 0.0256,
         regularisation_weight: Weight = 1.0,
@@ -67,6 +70,7 @@ class AVCE(Method):
             optimizer: the recipe for optimizers and learning rates.
             metrics: what validation and test report.
             seed: seed of the weights, dropout and the mining's draws.
+            classes: number of expressions to tell apart; 0 for valence and arousal.
             update: how the two losses step the networks, see above.
             crl_weight: weight of the contrastive loss; 0.0256 on the mean form is 1e-4 on the batch sum at N = 256.
             regularisation_weight: weight of the phase-2 loss.
@@ -82,8 +86,8 @@ class AVCE(Method):
                 accident of the released code: its first evaluation never switches back.
             dropout_at_test: R's dropout stays on at test. An accident of the released ResNet regressors.
         """
-        super().__init__(backbone, optimizer, metrics, seed, batch_norm, dropout)
-        self.projection_head = ProjectionHead(backbone.latent_dim, batch_norm=batch_norm)
+        super().__init__(backbone, optimizer, metrics, seed, classes, batch_norm, dropout)
+        self.projection_head = ProjectionHead(backbone.latent_dim, classes or 2, batch_norm, bounded=classes == 0)
         self.discriminative_head = DiscriminativeHead(backbone.latent_dim, batch_norm=batch_norm)
         self.projection_head.requires_grad_(crl_formula.uses_projection_head)
         self.crl_formula = crl_formula
@@ -95,7 +99,7 @@ class AVCE(Method):
         self.regularisation_weight = regularisation_weight
         self.hold_weight = hold_weight
         self.shared_learning_rate_scale = shared_learning_rate_scale
-        self.official_agreement = agreement == "official"
+        self.agreement = agreement
         self.stale_moments = stale_moments
         self.evaluation_latch = evaluation_latch
         self.dropout_at_test = dropout_at_test
@@ -129,10 +133,10 @@ class AVCE(Method):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Updates the networks on one batch, see the class."""
-        label = self.gather(batch["label"])
+        target = self.gather(self.target(batch))
         latent = self.gather(self.backbone(batch["image"]))
         sparse, soft = self.feature_transform(latent)
-        losses = self.phase_one(latent, sparse, soft, label)
+        losses = self.phase_one(latent, sparse, soft, target)
         if self.update == "two_phase":
             self.update_parameters(losses["loss"])
             latent = self.gather(self.backbone(batch["image"]))
@@ -151,20 +155,20 @@ class AVCE(Method):
         losses["loss"] = losses["loss"].detach() + second
         self.end_batch(losses)
 
-    def phase_one(self, latent: Tensor, sparse: Tensor, soft: Tensor, label: Tensor) -> dict[str, Tensor]:
+    def phase_one(self, latent: Tensor, sparse: Tensor, soft: Tensor, target: Tensor) -> dict[str, Tensor]:
         """The supervised and the contrastive loss of one batch.
 
         Args:
             latent: z, (N, d).
             sparse: Sp(z), (N, d).
             soft: Sm(z), (N, d).
-            label: valence and arousal, (N, 2).
+            target: valence and arousal, (N, 2), or classes, (N,).
 
         Returns:
             ``loss`` to be minimised, its parts ``loss_supervised`` and ``loss_crl``, and the formula's diagnostics.
         """
         anchor = self.regressor(latent)
-        supervised = self.supervised_loss(anchor, label, official=self.official_agreement)
+        supervised = self.supervised_loss(anchor, target, self.agreement)
         if not self.crl_formula.uses_projection_head:
             return {"loss": supervised, "loss_supervised": supervised}
         generator = torch.Generator(device=latent.device)

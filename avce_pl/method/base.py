@@ -9,7 +9,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 
 from avce_pl.backbone.base import Backbone
 from avce_pl.backbone.initialisation import initialise_from_data
@@ -24,28 +24,41 @@ Batch = dict[str, Tensor]
 class Method(pl.LightningModule):
     """Encoder E, compressor C and regressor R: (N, 3, H, W) normalised images -> (N, 2) valence and arousal.
 
-    A batch is a dict of ``image`` (N, 3, H, W), ``label`` (N, 2) and ``row`` (N,), the row in the data set's index.
-    Logs ``train/loss*`` every few batches and ``val/*``, ``test/*`` metrics over the whole split.
+    In the discrete mode (`classes` > 0; supplement, section 8) the outputs are (N, classes) logits of expressions.
+
+    A batch is a dict of ``image`` (N, 3, H, W), ``label`` (N, 2), ``expression`` (N,) and ``row`` (N,), the row in the
+    data set's index. Logs ``train/loss*`` every few batches and ``val/*``, ``test/*`` metrics over the whole split.
 
     The losses are statistics of a batch, so they are computed on the batch of all processes together
     (`gather`), and the update does not depend on how many processes share it.
     """
 
+    confusion: Tensor | None = None
+    """(classes, classes) counts of true (rows) and predicted (columns) classes in the last evaluation."""
+
     def __init__(
-        self, backbone: Backbone, optimizer: Recipe, metrics: Metric, seed: int, batch_norm: bool, dropout: float
+        self,
+        backbone: Backbone,
+        optimizer: Recipe,
+        metrics: Metric | MetricCollection,
+        seed: int,
+        classes: int,
+        batch_norm: bool,
+        dropout: float,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.backbone = backbone
         self.regressor = Regressor(
-            backbone.latent_dim, hidden=backbone.regressor_hidden, batch_norm=batch_norm, dropout=dropout
+            backbone.latent_dim, classes or 2, backbone.regressor_hidden, batch_norm=batch_norm, dropout=dropout
         )
         self.recipe = optimizer
         self.metrics = metrics
         self.seed = seed
+        self.classes = classes
 
     def forward(self, image: Tensor) -> Tensor:
-        """Predicts valence and arousal: (N, 3, H, W) -> (N, 2)."""
+        """Predicts valence and arousal (N, 2), or logits (N, classes), from images (N, 3, H, W)."""
         prediction: Tensor = self.regressor(self.backbone(image))
         return prediction
 
@@ -59,16 +72,27 @@ class Method(pl.LightningModule):
             return tensor
         return cast(Tensor, self.all_gather(tensor, sync_grads=True)).flatten(0, 1)
 
-    def supervised_loss(self, prediction: Tensor, label: Tensor, *, official: bool = False) -> Tensor:
-        """MSE_V + MSE_A + ½(1 − mean PCC) + ½(1 − mean CCC) of (N, 2) predictions and labels (released code).
+    def target(self, batch: Batch) -> Tensor:
+        """What is to be predicted: (N, 2) valence and arousal, or (N,) classes."""
+        return batch["expression" if self.classes else "label"]
+
+    def supervised_loss(self, prediction: Tensor, label: Tensor, agreement: str = "population") -> Tensor:
+        """MSE_V + MSE_A + ½(1 − mean PCC) + ½(1 − mean CCC) (released code); cross-entropy in the discrete mode.
 
         Args:
-            prediction: (N, 2).
-            label: (N, 2).
-            official: the released code's moments in PCC and CCC, see `avce_pl.functional.agreement`.
+            prediction: (N, 2), or (N, classes) logits.
+            label: (N, 2), or (N,) classes.
+            agreement: moments of PCC and CCC, see `avce_pl.functional.agreement`: ``population``, the released code's
+                ``official``, or ``none`` to leave the two losses out.
         """
-        agreement = pcc_loss(prediction, label, official=official) + ccc_loss(prediction, label, official=official)
-        return 2 * F.mse_loss(prediction, label) + 0.5 * agreement
+        if self.classes:
+            return F.cross_entropy(prediction, label)
+        squares = 2 * F.mse_loss(prediction, label)
+        if agreement == "none":
+            return squares
+        official = agreement == "official"
+        losses = pcc_loss(prediction, label, official=official) + ccc_loss(prediction, label, official=official)
+        return squares + 0.5 * losses
 
     def update_parameters(self, loss: Tensor, *, counted: bool = True, stale_moments: bool = False) -> None:
         """One backward pass and one step of every optimizer whose networks took part in `loss`.
@@ -81,7 +105,8 @@ class Method(pl.LightningModule):
             counted: whether this is the step that counts.
             stale_moments: whether trunk networks outside `loss` move along their old Adam moments all the same.
         """
-        optimizers = cast(list[LightningOptimizer], self.optimizers())
+        found = cast(list[LightningOptimizer] | LightningOptimizer, self.optimizers())
+        optimizers = found if isinstance(found, list) else [found]
         for position, optimizer in enumerate(optimizers):
             optimizer.zero_grad(set_to_none=position > 0 or not stale_moments)
         self.manual_backward(loss)
@@ -121,8 +146,8 @@ class Method(pl.LightningModule):
         Raises:
             AvceError: a loss is not finite.
         """
-        for scheduler in cast(list[LambdaLR], self.lr_schedulers()):
-            scheduler.step()
+        for schedule in self.trainer.lr_scheduler_configs:
+            cast(LambdaLR, schedule.scheduler).step()
         # the step counter is ahead by one here; `self.log` costs 0.45 ms even when nothing is written
         if (self.trainer.global_step - 1) % cast(Any, self.trainer).log_every_n_steps:
             return
@@ -148,21 +173,22 @@ class Method(pl.LightningModule):
         return cast(Tensor, self(batch["image"]))
 
     def on_validation_epoch_end(self) -> None:
-        """Logs ``val/ccc_valence`` and the rest, over the whole split."""
+        """Logs ``val/ccc_valence``, or ``val/accuracy``, and the rest, over the whole split."""
         self._log_metrics("val")
 
     def on_test_epoch_end(self) -> None:
-        """Logs ``test/ccc_valence`` and the rest, over the whole split."""
+        """Logs ``test/ccc_valence``, or ``test/accuracy``, and the rest, over the whole split."""
         self._log_metrics("test")
 
     def _evaluate(self, batch: Batch) -> Tensor:
         prediction = cast(Tensor, self(batch["image"])).float()
-        self.metrics.update(prediction, batch["label"])
+        self.metrics.update(prediction, self.target(batch))
         return prediction
 
     def _log_metrics(self, split: Literal["val", "test"]) -> None:
         values = cast(dict[str, Tensor], self.metrics.compute())
         self.metrics.reset()
+        self.confusion = values.pop("confusion", None)
         # already the value of all processes together
         self.log_dict({f"{split}/{name}": value for name, value in values.items()}, rank_zero_only=False)
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -49,6 +49,9 @@ class ValenceArousalMetrics(Metric):
     neither the batch size nor the number of processes changes the result.
     """
 
+    maximised: ClassVar = tuple(
+        f"{name}_{axis}" for name in ("ccc", "pcc", "sagr") for axis in ("valence", "arousal", "mean")
+    )
     full_state_update = False
     statistics: Tensor
     pending: list[Tensor]

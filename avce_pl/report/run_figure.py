@@ -1,6 +1,7 @@
-"""The picture of one run: test faces on the valence/arousal plane, agreement, and the learning curve."""
+"""The picture of one run: its test faces, how well they were predicted, and the learning curve."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,9 +15,15 @@ from matplotlib.patches import Circle
 from PIL import Image
 
 from avce_pl.report import style
+from avce_pl.report.expression_figure import class_accuracy, confusion_matrix, gallery
 from avce_pl.report.records import SYNTHETIC
 
 AXES = (("valence", style.VALENCE), ("arousal", style.AROUSAL))
+CCC = {f"val/ccc_{name}": (f"CCC {name}", colour) for name, colour in AXES}
+ACCURACY = {
+    "val/accuracy": ("accuracy", style.AROUSAL),
+    "val/accuracy_macro": ("mean accuracy of the classes", style.VALENCE),
+}
 
 
 def draw_run(folder: Path, record: dict[str, Any]) -> Path:
@@ -35,11 +42,18 @@ def draw_run(folder: Path, record: dict[str, Any]) -> Path:
     with mpl.rc_context(style.RC):
         figure = Figure(figsize=(15, 8.6), layout="constrained")
         left, right = cast(Any, figure.subfigures(1, 2, width_ratios=(1.12, 1)))
-        plane(left.subplots(), faces)
         top, bottom = right.subfigures(2, 1)
-        for axes, (name, colour) in zip(top.subplots(1, 2), AXES, strict=True):
-            agreement(axes, table, record, name, colour)
-        learning_curve(bottom.subplots(), history)
+        if "classes" in record["data"]:
+            matrix, faces_panel = left.subfigures(2, 1, height_ratios=(1, 1.5))
+            confusion_matrix(matrix.subplots(), record)
+            gallery(faces_panel, faces, record["data"]["classes"])
+            class_accuracy(top.subplots(), record)
+            learning_curve(bottom.subplots(), history, ACCURACY, "accuracy")
+        else:
+            plane(left.subplots(), faces)
+            for axes, (name, colour) in zip(top.subplots(1, 2), AXES, strict=True):
+                agreement(axes, table, record, name, colour)
+            learning_curve(bottom.subplots(), history, CCC, "CCC")
         figure.suptitle(caption(record, len(table)), fontsize=11, color="#374151")
         path = folder / "figure.png"
         figure.savefig(path, format="png")
@@ -103,15 +117,13 @@ def agreement(axes: Axes, table: pd.DataFrame, record: dict[str, Any], name: str
     axes.set_title(f"{name.capitalize()}: CCC {test[f'test/ccc_{name}']:.3f}")
 
 
-def learning_curve(axes: Axes, history: pd.DataFrame) -> None:
-    """Validation CCC per epoch and training loss per logged batch."""
-    validation = history.dropna(subset=["val/ccc_mean"])
+def learning_curve(axes: Axes, history: pd.DataFrame, metrics: Mapping[str, tuple[str, str]], unit: str) -> None:
+    """Validation metrics (column -> name and colour) per epoch, and training loss per logged batch."""
+    validation = history.dropna(subset=list(metrics))
     epoch = validation["epoch"] + 1
-    for name, colour in AXES:
-        axes.plot(
-            epoch, validation[f"val/ccc_{name}"], "o-", color=colour, markersize=4, label=f"validation CCC {name}"
-        )
-    axes.set(xlabel="epoch", ylabel="CCC", ylim=(min(0.0, *axes.get_ylim()), 1))
+    for column, (name, colour) in metrics.items():
+        axes.plot(epoch, validation[column], "o-", color=colour, markersize=4, label=f"validation {name}")
+    axes.set(xlabel="epoch", ylabel=unit, ylim=(min(0.0, *axes.get_ylim()), 1))
     axes.set_title("Learning curve")
     training = history.reindex(columns=["step", "train/loss"]).dropna()  # none logged in a run of a few batches
     loss = axes.twinx()

@@ -18,9 +18,15 @@ def print_run(folder: Path, record: dict[str, Any], console: Console) -> None:
         console: where to print.
     """
     split = record["data"]["test_split"]
-    table = Table(f"on the {split} split", *(name.upper() for name in METRICS))
-    for axis in ("valence", "arousal"):
-        table.add_row(axis, *(f"{record['test'][f'test/{name}_{axis}']:.3f}" for name in METRICS))
+    if "classes" in record["data"]:
+        table = Table(f"on the {split} split", "all faces", "mean over classes")
+        accuracies = (f"{record['test'][f'test/{name}']:.3f}" for name in ("accuracy", "accuracy_macro"))
+        table.add_row("accuracy", *accuracies)
+        table.add_row("F1", "", f"{record['test']['test/f1_macro']:.3f}")
+    else:
+        table = Table(f"on the {split} split", *(name.upper() for name in METRICS))
+        for axis in ("valence", "arousal"):
+            table.add_row(axis, *(f"{record['test'][f'test/{name}_{axis}']:.3f}" for name in METRICS))
     console.print(table)
     if split == "val":
         console.print("There is no test split: these are the images that chose the best epoch, so the numbers flatter.")

@@ -1,13 +1,11 @@
 import copy
 
 import pytest
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from tiny import BATCHES, N, TinyBackbone, batches, fit
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from avce_pl.backbone.base import Backbone
 from avce_pl.crl_formula import avce as avce_formula
 from avce_pl.crl_formula.none import NoCRL
 from avce_pl.errors import AvceError
@@ -18,17 +16,7 @@ from avce_pl.mining.none import NoMining
 from avce_pl.optimizer.step_decay import StepDecay
 from avce_pl.similarity.paper import PaperSimilarity
 
-BATCHES, N = 4, 6
-
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
-
-
-class TinyBackbone(Backbone):
-    def __init__(self) -> None:
-        super().__init__()
-        self.latent_dim = 5
-        self.encoder = nn.Conv2d(3, 4, 3)
-        self.compressor = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5), nn.ReLU())
 
 
 def method(**options) -> AVCE:
@@ -47,38 +35,17 @@ def method(**options) -> AVCE:
     return made.double()
 
 
-def batches() -> list[dict[str, Tensor]]:
-    generator = torch.Generator().manual_seed(0)
-    return [
-        {
-            "image": torch.randn(N, 3, 8, 8, generator=generator, dtype=torch.float64),
-            "label": torch.rand(N, 2, generator=generator, dtype=torch.float64) - 0.5,
-        }
-        for _ in range(BATCHES)
-    ]
-
-
-def fit(module: AVCE, data: list[dict[str, Tensor]]) -> pl.Trainer:
-    trainer = pl.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        precision="64-true",
-    )
-    trainer.fit(module, DataLoader(data, batch_size=None))
-    return trainer
-
-
 def moments(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     mx, my = x.mean(), y.mean()
     return mx, my, ((x - mx) ** 2).mean(), ((y - my) ** 2).mean(), ((x - mx) * (y - my)).mean()
 
 
-def supervised(x: Tensor, label: Tensor) -> Tensor:
+def supervised(x: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    if x.shape[1] == 3:  # three expressions
+        return -torch.stack(
+            [row.softmax(0)[code].log() for row, code in zip(x, batch["expression"], strict=True)]
+        ).mean()
+    label = batch["label"]
     loss = torch.zeros(())
     for axis in (0, 1):
         mx, my, vx, vy, cov = moments(x[:, axis], label[:, axis])
@@ -89,7 +56,7 @@ def supervised(x: Tensor, label: Tensor) -> Tensor:
 
 def similarity(x: Tensor, y: Tensor) -> Tensor:
     cosine = (x @ y) / (x.norm() * y.norm())
-    differs = 0.05 if x[0].sign() != y[0].sign() else 0.0
+    differs = 0.05 if len(x) == 2 and x[0].sign() != y[0].sign() else 0.0
     return 1 - torch.arccos(cosine.clamp(-1, 1)) / torch.pi + 0.8 * (1 - (x.norm() - y.norm()).abs()) - differs
 
 
@@ -128,12 +95,12 @@ def reference(module: AVCE, data: list[dict[str, Tensor]], two_phase: bool, cont
                 optimizer.param_groups[0]["lr"] *= 0.5
         torch.manual_seed((7 << 32) + step)
         z = e(batch["image"])
-        loss = supervised(r(z), batch["label"])
+        loss = supervised(r(z), batch)
         if contrast:
             torch.manual_seed((7 << 32) + step)  # R's dropout once more, as in the line above
             x = r(z)
             z_a, z_n = torch.stack([sparsemax(row) for row in z]), z.softmax(1)
-            loss = supervised(x, batch["label"]) + 0.5 * contrastive(x, h(z_a), h(z_n))
+            loss = supervised(x, batch) + 0.5 * contrastive(x, h(z_a), h(z_n))
         if two_phase:
             for optimizer in everything:
                 optimizer.zero_grad()
@@ -158,9 +125,10 @@ def reference(module: AVCE, data: list[dict[str, Tensor]], two_phase: bool, cont
 @pytest.mark.parametrize("update", ["two_phase", "shared"])
 @pytest.mark.parametrize("contrast", [True, False])
 @pytest.mark.parametrize("stale", [True, False])
-def test_updates_equal_the_obvious_loop(update: str, contrast: bool, stale: bool) -> None:
+@pytest.mark.parametrize("classes", [0, 3])
+def test_updates_equal_the_obvious_loop(update: str, contrast: bool, stale: bool, classes: int) -> None:
     formula = {} if contrast else {"crl_formula": NoCRL()}
-    module = method(update=update, batch_norm=False, stale_moments=stale, **formula)
+    module = method(update=update, batch_norm=False, stale_moments=stale, classes=classes, **formula)
     expected = copy.deepcopy(module)
     start = copy.deepcopy(module.state_dict())
     reference(expected, batches(), update == "two_phase", contrast, stale)
@@ -176,6 +144,13 @@ def test_updates_equal_the_obvious_loop(update: str, contrast: bool, stale: bool
             rtol=1e-5,
             msg=lambda m: f"{name}: {m}",  # noqa: B023
         )
+
+
+def test_logits_have_no_last_activation() -> None:
+    torch.manual_seed(0)
+    feature = 1000 * torch.rand(N, 5, dtype=torch.float64)
+    assert method().projection_head(feature).abs().max() <= 0.5
+    assert method(classes=7).projection_head(feature).abs().max() > 1
 
 
 def test_losses_are_logged_by_their_names() -> None:

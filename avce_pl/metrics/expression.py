@@ -1,0 +1,39 @@
+"""Accuracy, F1 and confusion of expressions over a whole split, for the discrete mode."""
+
+from typing import ClassVar
+
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
+
+from avce_pl.errors import AvceError
+
+
+class ExpressionMetrics(MetricCollection):
+    """Computes ``accuracy``, ``accuracy_macro`` (mean over the classes), ``f1_macro`` and the ``confusion`` matrix.
+
+    ``confusion`` holds counts, (classes, classes), a row per true class and a column per predicted one. A class that is
+    neither among the labels nor among the predictions does not enter the means over classes.
+    """
+
+    maximised: ClassVar = ("accuracy", "accuracy_macro", "f1_macro")
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(
+            {
+                "accuracy": MulticlassAccuracy(classes, average="micro"),
+                "accuracy_macro": MulticlassAccuracy(classes, average="macro"),
+                "f1_macro": MulticlassF1Score(classes, average="macro"),
+                "confusion": MulticlassConfusionMatrix(classes),
+            }
+        )
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Adds a batch: (N, classes) logits and (N,) classes.
+
+        Raises:
+            AvceError: a logit is NaN or infinite; the greatest of them would mean nothing.
+        """
+        if not prediction.isfinite().all():
+            raise AvceError("Predicted logits are NaN or infinite: the training has diverged. Lower the learning rate.")
+        super().update(prediction, target)
