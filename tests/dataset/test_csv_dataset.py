@@ -11,6 +11,7 @@ from torchvision.transforms import v2
 from avce_pl.dataset import files
 from avce_pl.dataset.csv import CsvDataModule
 from avce_pl.dataset.files import examine, square
+from avce_pl.dataset.index import FaceIndex
 from avce_pl.errors import AvceError
 from avce_pl.synthesis.writers import write_csv
 
@@ -328,3 +329,27 @@ def test_a_jpeg_that_ends_in_zeros_is_found(tmp_path: Path) -> None:
     thumbnail = data[:20] + b"\xff\xd9" + data[20:]  # an end marker before the scan is none
     (tmp_path / "broken.jpg").write_bytes(thumbnail[:-2])
     assert examine(tmp_path / "broken.jpg")[1] == "damaged or not an image"
+
+
+@pytest.mark.parametrize("sampler", ["balanced_plane", "balanced_expressions"])
+def test_samplers_balance_what_they_say(root: Path, sampler: str) -> None:
+    data = module(root, sampler=sampler)
+    index = data.faces
+    crowd = np.arange(len(index.table)) % 4 > 0
+    labels = {"valence": np.where(crowd, 0.5, -0.5), "arousal": 0.1}
+    if sampler == "balanced_expressions":
+        labels = {"expression": np.where(crowd, 1, 0)}
+    data.faces = FaceIndex.build(index.table.assign(**labels), index.protocol)
+    drawn = np.concatenate([batch["row"] for batch in data.train_dataloader()])
+    assert np.bincount(crowd[drawn]).tolist() == [6, 6]
+    assert np.bincount(crowd[:12]).tolist() == [3, 9]
+
+
+def test_samplers_say_what_they_lack(root: Path) -> None:
+    with pytest.raises(AvceError, match="balanced_expressions needs expressions"):
+        module(root, sampler="balanced_expressions").train_dataloader()
+    data = module(root, sampler="balanced_plane")
+    unlabelled = data.faces.table.assign(valence=np.nan, arousal=np.nan, expression=1)
+    data.faces = FaceIndex.build(unlabelled, "expressions")
+    with pytest.raises(AvceError, match="balanced_plane needs valence and arousal"):
+        data.train_dataloader()
