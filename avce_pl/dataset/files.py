@@ -57,7 +57,7 @@ def examine_all(root: Path, table: pd.DataFrame) -> tuple[NDArray[np.int64], NDA
     found: list[tuple[int, str]] = []
     starts = range(0, len(table), _AT_A_TIME)
     with ThreadPoolExecutor() as pool:
-        for start in _progress(starts, "Checking images"):
+        for start in progress(starts, "Checking images"):
             part = table.iloc[start : start + _AT_A_TIME]
             paths = [root / path for path in part["path"]]
             found += pool.map(examine, paths, part[BOX].itertuples(index=False, name=None))
@@ -232,7 +232,7 @@ class FileDataModule(FaceDataModule):
         index = FaceIndex.load(folder)
         bad = pd.read_csv(folder / "bad_images.csv")
         if bad.empty:
-            return self._thinned(index)
+            return self.thinned(index)
         rows = bad["row"].to_numpy()
         table = index.table.copy()
         sizes, faults = examine_all(self.root, table.iloc[rows])
@@ -244,9 +244,9 @@ class FileDataModule(FaceDataModule):
         keep[rows] = False
         self._bad_images = dict(Counter(faults.tolist()))
         landmarks = None if index.landmarks is None else index.landmarks[keep]
-        return self._thinned(FaceIndex.build(table[keep], index.protocol, index.dropped, landmarks, index.identity))
+        return self.thinned(FaceIndex.build(table[keep], index.protocol, index.dropped, landmarks, index.identity))
 
-    def _thinned(self, index: FaceIndex) -> FaceIndex:
+    def thinned(self, index: FaceIndex) -> FaceIndex:
         """The index with `stride` and `frames_per_video` applied to the videos of the training split."""
         if self.stride == 1 and self.frames_per_video is None:
             return index
@@ -262,6 +262,26 @@ class FileDataModule(FaceDataModule):
             keep[chosen] = True
         landmarks = None if index.landmarks is None else index.landmarks[keep]
         return FaceIndex.build(table[keep], index.protocol, index.dropped, landmarks, index.identity)
+
+    def examined(self) -> tuple[FaceIndex, NDArray[np.str_], dict[str, str]]:
+        """What `read` gives after a look at every image.
+
+        Returns:
+            The index with `bytes`; each row's fault, "" for none; and listed path -> path in the index, of the images
+            whose names differ in upper and lower case from what is listed.
+        """
+        index = self.read()
+        table = index.table
+        sizes, faults = examine_all(self.root, table)
+        renamed = _other_case(self.root, table["path"][faults == "missing"])
+        names = {table["path"][row]: path for row, path in renamed.items()}
+        if renamed:
+            rows = list(renamed)
+            table = table.assign(path=table["path"].where(~table.index.isin(rows), pd.Series(renamed)))
+            sizes[rows], faults[rows] = examine_all(self.root, table.iloc[rows])
+        table = table.assign(bytes=sizes)
+        index = FaceIndex.build(table, index.protocol, index.dropped, index.landmarks, index.identity)
+        return index, faults, names
 
     def open_images(self, index: FaceIndex) -> Images:
         """The files, or all of them decoded, under `cache_images`."""
@@ -288,16 +308,9 @@ class FileDataModule(FaceDataModule):
         return self.cache_dir / f"index-{key}"
 
     def _build_index(self, folder: Path) -> None:
-        index = self.read()
-        table = index.table
-        sizes, faults = examine_all(self.root, table)
-        if renamed := _other_case(self.root, table["path"][faults == "missing"]):
-            rows = list(renamed)
-            table = table.assign(path=table["path"].where(~table.index.isin(rows), pd.Series(renamed)))
-            sizes[rows], faults[rows] = examine_all(self.root, table.iloc[rows])
-        table = table.assign(bytes=sizes)
-        FaceIndex.build(table, index.protocol, index.dropped, index.landmarks, index.identity).save(folder)
-        bad = pd.DataFrame({"row": np.arange(len(table)), "path": table["path"], "fault": faults})
+        index, faults, _ = self.examined()
+        index.save(folder)
+        bad = pd.DataFrame({"row": np.arange(len(faults)), "path": index.table["path"], "fault": faults})
         bad[faults != ""].to_csv(folder / "bad_images.csv", index=False)
 
     def _complaint(self, paths: "pd.Series[str]", faults: NDArray[np.str_], listed: Path) -> str:
@@ -348,9 +361,10 @@ def _cut(image: NDArray[np.uint8], box: Sequence[int]) -> NDArray[np.uint8]:
 
 def _decoded(files: ImageFiles) -> Iterator[NDArray[np.uint8]]:
     with ThreadPoolExecutor() as pool:
-        for start in _progress(range(0, len(files), _AT_A_TIME), "Decoding images"):
+        for start in progress(range(0, len(files), _AT_A_TIME), "Decoding images"):
             yield from pool.map(files.__getitem__, range(start, min(start + _AT_A_TIME, len(files))))
 
 
-def _progress(starts: range, what: str) -> Iterator[int]:
+def progress(starts: range, what: str) -> Iterator[int]:
+    """The numbers of a range, with a bar that shows the time left."""
     yield from track(starts, what, console=Console(stderr=True), transient=True)

@@ -90,7 +90,8 @@ class FaceDataset(Dataset[Batch]):
 def plane_groups(labels: NDArray[np.float32]) -> NDArray[np.int64]:
     """(N, 2) valence and arousal -> (N,) number of the bin of the plane that a face lies in."""
     bins = np.clip(np.floor((labels + 1) * (PLANE_BINS / 2)), 0, PLANE_BINS - 1).astype(np.int64)
-    return bins[:, 0] * PLANE_BINS + bins[:, 1]
+    groups: NDArray[np.int64] = bins[:, 0] * PLANE_BINS + bins[:, 1]
+    return groups
 
 
 def expected_draws(groups: NDArray[np.int64]) -> NDArray[np.float64]:
