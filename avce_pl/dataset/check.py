@@ -35,8 +35,8 @@ _IMAGE_KINDS = {
     "empty": "empty_image",
     "cannot be opened": "unreadable_image",
     "damaged or not an image": "damaged_image",
-    "box outside the image": "box_outside",
 }
+"""The others are about the box."""
 _BALANCED: tuple[Sampler, ...] = ("balanced_plane", "balanced_expressions")
 
 
@@ -130,8 +130,9 @@ def _listed(findings: Sequence[Finding]) -> dict[str, Any]:
 def _image_findings(index: FaceIndex, faults: NDArray[np.str_]) -> Iterator[Finding]:
     broken = index.table.loc[faults != "", ["path", "split", *BOX]].itertuples(index=False, name=None)
     for fault, (path, split, *box) in zip(faults[faults != ""].tolist(), broken, strict=True):
-        where = f", {box} (x, y, width, height)" if fault == "box outside the image" else ""
-        yield Finding(True, _IMAGE_KINDS[fault], path, f"A {split} image: {fault}{where}.")
+        kind = _IMAGE_KINDS.get(fault, "wrong_box")
+        place = f", {box} (x, y, width, height)" if kind == "wrong_box" else ""
+        yield Finding(True, kind, path, f"A {split} image: {fault}{place}.")
 
 
 def _split_findings(index: FaceIndex, protocol: Protocol) -> Iterator[Finding]:

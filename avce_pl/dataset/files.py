@@ -1,5 +1,6 @@
 """Data sets of image files: checked once before training, then decoded whenever they are needed."""
 
+import hashlib
 import os
 from abc import abstractmethod
 from collections import Counter
@@ -86,6 +87,17 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def state(self) -> str:
+        """Hash of when every file was last changed, so that what was made of them is not used for others."""
+        hashed = hashlib.blake2b(digest_size=10)
+        for path in self.paths:
+            try:
+                changed = os.stat(f"{self.root}/{path}").st_mtime_ns
+            except OSError:
+                changed = -1
+            hashed.update(changed.to_bytes(8, "little", signed=True))
+        return hashed.hexdigest()
+
     def __getitem__(self, row: int) -> NDArray[np.uint8]:
         path = self.root / self.paths[row]
         try:
@@ -151,7 +163,8 @@ class FileDataModule(FaceDataModule):
         on_bad_image: What to do about images that are missing or broken: "error" stops before training with
             the list; "skip" goes on without them and puts the number on record.
         cache_images: Keep all images decoded and resized in the cache: `resize_size`^2 * 3 bytes each, shared
-            by all runs; worth it when decoding, not the network, takes the time.
+            by all runs and made anew when labels or images change; worth it when decoding, not the network, takes
+            the time.
         margin: Share by which the square crop exceeds a face's box, where there are boxes.
         stride: Every how many-th frame of a video is trained on; evaluation sees all.
         frames_per_video: Most frames of a video that are trained on, evenly spaced; ``None`` for all.
@@ -292,7 +305,7 @@ class FileDataModule(FaceDataModule):
         def build(folder: Path) -> None:
             write_images(folder / "images.npy", _decoded(files), len(files), self.resize_size)
 
-        key = digest(index.fingerprint, self.resize_size, cv2.__version__)
+        key = digest(index.fingerprint, files.state(), self.margin, self.resize_size, cv2.__version__)
         return ImageArray(cached(self.cache_dir / f"images-{key}", build) / "images.npy")
 
     @property

@@ -147,7 +147,7 @@ def test_a_face_each_in_one_picture_is_no_duplicate(root: Path, listed: pd.DataF
     two.loc[18, "box_x"] = 5
     assert found(checked(root, two).record) == {("label_rows", "v1")}
     two.loc[18, "box_x"] = 50
-    assert ("box_outside", listed["path"][0]) in found(checked(root, two).record)
+    assert ("wrong_box", listed["path"][0]) in found(checked(root, two).record)
 
 
 def test_equal_frames_of_a_video_are_a_note(root: Path, listed: pd.DataFrame) -> None:

@@ -1,6 +1,9 @@
+import multiprocessing
 import os
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -244,6 +247,62 @@ def test_cached_images_and_workers_make_no_difference(root: Path) -> None:
         np.testing.assert_array_equal(kept.images[row], plain.images[row])
     for one, other in zip(plain.train_dataloader(), kept.train_dataloader(), strict=True):
         assert all((one[key] == other[key]).all() for key in one)  # type: ignore[literal-required]
+
+
+def kept_in(root: Path) -> list[Path]:
+    return sorted(path for path in (root.parent / "cache").glob("images-*") if path.is_dir())
+
+
+def test_the_rows_of_a_sweep_share_the_cached_images(root: Path) -> None:
+    for options in ({}, {"seed": 5, "batch_size": 6, "colour_jitter": 0.5, "image_size": 30, "resize_size": 37}):
+        _ = module(root, cache_images=True, **options).images
+    assert len(kept_in(root)) == 1
+    _ = module(root, cache_images=True, resize_size=40).images
+    assert len(kept_in(root)) == 2
+
+
+def test_cached_images_are_made_anew_when_an_image_or_a_label_changes(root: Path) -> None:
+    before = module(root, cache_images=True).images[0].copy()
+    path = root / module(root).index["path"][0]
+    size = path.stat().st_size
+    path.write_bytes(cv2.imencode(path.suffix, image(40, 40))[1].tobytes().ljust(size, b"\0"))
+    assert path.stat().st_size == size  # nothing but the time tells
+    after = module(root, cache_images=True)
+    assert (after.images[0] != before).any()
+    np.testing.assert_array_equal(after.images[0], module(root).images[0])
+    edit(root, valence=0.25)
+    assert module(root, cache_images=True).images.path != after.images.path  # type: ignore[attr-defined]
+    assert len(kept_in(root)) == 3
+
+
+def test_cached_images_of_another_size_than_checked_are_refused(root: Path) -> None:
+    path = root / module(root, cache_images=True).index["path"][0]
+    _ = module(root, cache_images=True).images
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(AvceError, match="has changed since the images were checked"):
+        _ = module(root, cache_images=True).images
+
+
+def _open_cached(root: Path, start: Any, inode: Any) -> None:
+    start.wait()
+    data = module(root, cache_images=True)
+    expected = module(root)
+    assert all((data.images[row] == expected.images[row]).all() for row in range(18))
+    inode.put(data.images.path.stat().st_ino)  # type: ignore[attr-defined]
+
+
+def test_two_processes_that_want_the_images_at_once_build_them_once(root: Path) -> None:
+    start, inode = multiprocessing.Event(), multiprocessing.Queue()
+    both = [multiprocessing.Process(target=_open_cached, args=(root, start, inode)) for _ in range(2)]
+    for process in both:
+        process.start()
+    start.set()
+    for process in both:
+        process.join()
+        assert process.exitcode == 0
+    assert inode.get() == inode.get()
+    assert len(kept_in(root)) == 1
+    assert not list((root.parent / "cache").glob("*.partial"))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "I;16", "1", "CMYK"])
