@@ -1,5 +1,6 @@
 """The command ``avce``: faces without a licence, tables from run folders, and a look at the machine."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from avce_pl.errors import AvceError
 from avce_pl.resources import ROOT
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Tools around AVCE-PL; training is `python run.py`.")
-data = typer.Typer(no_args_is_help=True, help="Data sets: make procedural ones, cut faces out of videos.")
+data = typer.Typer(no_args_is_help=True, help="Data sets: check them, cut faces out of videos, make procedural ones.")
 app.add_typer(data, name="data")
 
 
@@ -105,6 +106,43 @@ def prepare(
     typer.echo(prepared.text())
     if prepared.faults:
         raise typer.Exit(1)
+
+
+@data.command()
+def check(
+    dataset: Annotated[str, typer.Argument(help="An option of the group dataset, such as csv or affectnet.")],
+    root: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(help="Options of the data set, such as scale=10 stride=5.", metavar="KEY=VALUE"),
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="How it is split; the data set's own default if not given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
+) -> None:
+    """Checks labels and images of a data set before training; the exit code is 1 if anything is wrong with them."""
+    from rich.console import Console
+
+    from avce_pl.dataset import check as examination
+    from avce_pl.dataset.named import open_dataset
+    from avce_pl.report.check_page import check_page
+    from avce_pl.report.check_text import print_check
+
+    chosen = [f"protocol={protocol}"] if protocol else []
+    made = examination.check(open_dataset(dataset, root, [*(options or []), *chosen]), dataset)
+    if html is not None:
+        _writable(html.parent)
+        try:
+            html.write_text(check_page(made.record, made.samples, examination.REGIONS), encoding="utf-8")
+        except OSError as error:
+            raise AvceError(f"{html} cannot be written: {error.strerror}. Choose another file.") from None
+    if as_json:
+        typer.echo(json.dumps(made.record))
+    else:
+        print_check(made.record, Console())
+    raise typer.Exit(not made.record["clean"])
 
 
 @app.command()

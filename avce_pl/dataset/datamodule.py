@@ -13,9 +13,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from avce_pl.dataset.augmentation import Augmentation, normalise
-from avce_pl.dataset.index import SPLITS, FaceIndex
-from avce_pl.dataset.loading import Batch, EvaluationBatches, FaceDataset, FaceLoader, Images, TrainBatches
-from avce_pl.dataset.task import EXPRESSIONS, Task, check_labels
+from avce_pl.dataset.index import EXPRESSION_NAMES, SPLITS, FaceIndex
+from avce_pl.dataset.loading import (
+    Batch,
+    EvaluationBatches,
+    FaceDataset,
+    FaceLoader,
+    Images,
+    TrainBatches,
+    plane_groups,
+)
+from avce_pl.dataset.task import Task, check_labels
 from avce_pl.errors import AvceError
 
 Sampler = Literal["plain", "balanced_plane", "balanced_expressions"]
@@ -37,8 +45,9 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         batch_size: Images per optimiser step, over all processes together; ``None`` until one is set.
         num_workers: Loading processes; 0 loads in the main process.
         colour_jitter: Strength of the training images' colour jitter, 0 (off) to 1; see `Augmentation`.
-        sampler: How an epoch's training images are drawn: "plain" takes each once. The balanced ones are refused until
-            they are built.
+        sampler: How an epoch's training images are drawn: "plain" takes each once; "balanced_plane" makes up for
+            crowded regions of the valence/arousal plane (8 x 8 bins), "balanced_expressions" for frequent
+            expressions (images of unknown expression count as one more); see `expected_draws`.
         seed: Order of the training images and their augmentation.
         cache_dir: Folder for what is made once: indices, rendered and decoded images.
 
@@ -111,7 +120,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes to tell apart; none where the task is valence and arousal."""
-        return EXPRESSIONS[: self.classes] if self.task == "expression" else ()
+        return EXPRESSION_NAMES[: self.classes] if self.task == "expression" else ()
 
     @property
     def test_split(self) -> str:
@@ -144,7 +153,8 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         """Shuffled, augmented batches."""
         rows = self._rows("train")
         augmentation = Augmentation(self.image_size, True, self.colour_jitter, self.seed)
-        return self._loader(TrainBatches(rows, self._batch_size(), self.seed), augmentation)
+        groups = balancing_groups(self.faces, rows, self.sampler)
+        return self._loader(TrainBatches(rows, self._batch_size(), self.seed, groups), augmentation)
 
     def val_dataloader(self) -> FaceLoader:
         """Centre crops, in order."""
@@ -178,3 +188,27 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         if self.batch_size is None:
             raise AvceError("No batch size was given; set dataset.batch_size=NUMBER.")
         return self.batch_size
+
+
+def balancing_groups(faces: FaceIndex, rows: NDArray[np.int64], sampler: Sampler) -> NDArray[np.int64] | None:
+    """The groups of these rows between which a sampler balances, ``None`` for "plain".
+
+    Raises:
+        AvceError: the rows lack what is to be balanced.
+    """
+    if sampler == "plain":
+        return None
+    if sampler == "balanced_plane":
+        if np.isnan(labels := faces.labels[rows]).any():
+            raise AvceError(
+                "dataset.sampler=balanced_plane needs valence and arousal, which this data set does not give for all "
+                "training images. Use balanced_expressions or plain."
+            )
+        return plane_groups(labels)
+    expressions = faces.table["expression"].to_numpy()[rows].astype(np.int64)
+    if (expressions < 0).all():
+        raise AvceError(
+            "dataset.sampler=balanced_expressions needs expressions, which this data set does not give. Use "
+            "balanced_plane or plain."
+        )
+    return expressions

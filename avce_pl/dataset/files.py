@@ -1,5 +1,6 @@
 """Data sets of image files: checked once before training, then decoded whenever they are needed."""
 
+import hashlib
 import os
 from abc import abstractmethod
 from collections import Counter
@@ -56,7 +57,7 @@ def examine_all(root: Path, table: pd.DataFrame) -> tuple[NDArray[np.int64], NDA
     found: list[tuple[int, str]] = []
     starts = range(0, len(table), _AT_A_TIME)
     with ThreadPoolExecutor() as pool:
-        for start in _progress(starts, "Checking images"):
+        for start in progress(starts, "Checking images"):
             part = table.iloc[start : start + _AT_A_TIME]
             paths = [root / path for path in part["path"]]
             found += pool.map(examine, paths, part[BOX].itertuples(index=False, name=None))
@@ -85,6 +86,17 @@ class ImageFiles:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def state(self) -> str:
+        """Hash of when every file was last changed, so that what was made of them is not used for others."""
+        hashed = hashlib.blake2b(digest_size=10)
+        for path in self.paths:
+            try:
+                changed = os.stat(f"{self.root}/{path}").st_mtime_ns
+            except OSError:
+                changed = -1
+            hashed.update(changed.to_bytes(8, "little", signed=True))
+        return hashed.hexdigest()
 
     def __getitem__(self, row: int) -> NDArray[np.uint8]:
         path = self.root / self.paths[row]
@@ -133,7 +145,8 @@ class FileDataModule(FaceDataModule):
         on_bad_image: What to do about images that are missing or broken: "error" stops before training with
             the list; "skip" goes on without them and puts the number on record.
         cache_images: Keep all images decoded and resized in the cache: `resize_size`^2 * 3 bytes each, shared
-            by all runs; worth it when decoding, not the network, takes the time.
+            by all runs and made anew when labels or images change; worth it when decoding, not the network, takes
+            the time.
         margin: Share by which the crop exceeds a face's box, where the data set has boxes.
         stride: Every how many-th frame of a video is trained on; evaluation sees all.
         frames_per_video: Most frames of a video that are trained on, evenly spaced; ``None`` for all.
@@ -219,7 +232,7 @@ class FileDataModule(FaceDataModule):
         index = FaceIndex.load(folder)
         bad = pd.read_csv(folder / "bad_images.csv")
         if bad.empty:
-            return self._thinned(index)
+            return self.thinned(index)
         rows = bad["row"].to_numpy()
         table = index.table.copy()
         sizes, faults = examine_all(self.image_root, table.iloc[rows])
@@ -231,9 +244,9 @@ class FileDataModule(FaceDataModule):
         keep[rows] = False
         self._bad_images = dict(Counter(faults.tolist()))
         landmarks = None if index.landmarks is None else index.landmarks[keep]
-        return self._thinned(FaceIndex.build(table[keep], index.protocol, index.dropped, landmarks, index.identity))
+        return self.thinned(FaceIndex.build(table[keep], index.protocol, index.dropped, landmarks, index.identity))
 
-    def _thinned(self, index: FaceIndex) -> FaceIndex:
+    def thinned(self, index: FaceIndex) -> FaceIndex:
         """The index with `stride` and `frames_per_video` applied to the videos of the training split."""
         if self.stride == 1 and self.frames_per_video is None:
             return index
@@ -250,6 +263,26 @@ class FileDataModule(FaceDataModule):
         landmarks = None if index.landmarks is None else index.landmarks[keep]
         return FaceIndex.build(table[keep], index.protocol, index.dropped, landmarks, index.identity)
 
+    def examined(self) -> tuple[FaceIndex, NDArray[np.str_], dict[str, str]]:
+        """What `read` gives after a look at every image.
+
+        Returns:
+            The index with `bytes`; each row's fault, "" for none; and listed path -> path in the index, of the images
+            whose names differ in upper and lower case from what is listed.
+        """
+        index = self.read()
+        table = index.table
+        sizes, faults = examine_all(self.image_root, table)
+        renamed = _other_case(self.image_root, table["path"][faults == "missing"])
+        names = {table["path"][row]: path for row, path in renamed.items()}
+        if renamed:
+            rows = list(renamed)
+            table = table.assign(path=table["path"].where(~table.index.isin(rows), pd.Series(renamed)))
+            sizes[rows], faults[rows] = examine_all(self.image_root, table.iloc[rows])
+        table = table.assign(bytes=sizes)
+        index = FaceIndex.build(table, index.protocol, index.dropped, index.landmarks, index.identity)
+        return index, faults, names
+
     def open_images(self, index: FaceIndex) -> Images:
         """The files, or all of them decoded, under `cache_images`."""
         files = ImageFiles(self.image_root, index.table, self.resize_size, self.margin, self._index_folder)
@@ -259,7 +292,7 @@ class FileDataModule(FaceDataModule):
         def build(folder: Path) -> None:
             write_images(folder / "images.npy", _decoded(files), len(files), self.resize_size)
 
-        key = digest(index.fingerprint, self.resize_size, self.margin, cv2.__version__)
+        key = digest(index.fingerprint, files.state(), self.margin, self.resize_size, cv2.__version__)
         return ImageArray(cached(self.cache_dir / f"images-{key}", build) / "images.npy")
 
     @property
@@ -275,16 +308,9 @@ class FileDataModule(FaceDataModule):
         return self.cache_dir / f"index-{key}"
 
     def _build_index(self, folder: Path) -> None:
-        index = self.read()
-        table = index.table
-        sizes, faults = examine_all(self.image_root, table)
-        if renamed := _other_case(self.image_root, table["path"][faults == "missing"]):
-            rows = list(renamed)
-            table = table.assign(path=table["path"].where(~table.index.isin(rows), pd.Series(renamed)))
-            sizes[rows], faults[rows] = examine_all(self.image_root, table.iloc[rows])
-        table = table.assign(bytes=sizes)
-        FaceIndex.build(table, index.protocol, index.dropped, index.landmarks, index.identity).save(folder)
-        bad = pd.DataFrame({"row": np.arange(len(table)), "path": table["path"], "fault": faults})
+        index, faults, _ = self.examined()
+        index.save(folder)
+        bad = pd.DataFrame({"row": np.arange(len(faults)), "path": index.table["path"], "fault": faults})
         bad[faults != ""].to_csv(folder / "bad_images.csv", index=False)
 
     def _complaint(self, paths: "pd.Series[str]", faults: NDArray[np.str_], listed: Path) -> str:
@@ -326,9 +352,10 @@ def _other_case(root: Path, paths: "pd.Series[str]") -> dict[int, str]:
 
 def _decoded(files: ImageFiles) -> Iterator[NDArray[np.uint8]]:
     with ThreadPoolExecutor() as pool:
-        for start in _progress(range(0, len(files), _AT_A_TIME), "Decoding images"):
+        for start in progress(range(0, len(files), _AT_A_TIME), "Decoding images"):
             yield from pool.map(files.__getitem__, range(start, min(start + _AT_A_TIME, len(files))))
 
 
-def _progress(starts: range, what: str) -> Iterator[int]:
+def progress(starts: range, what: str) -> Iterator[int]:
+    """The numbers of a range, with a bar that shows the time left."""
     yield from track(starts, what, console=Console(stderr=True), transient=True)

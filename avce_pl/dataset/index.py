@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from avce_pl.errors import AvceError
 
 SPLITS = ("train", "val", "test")
+EXPRESSION_NAMES = (
+    *("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger", "Contempt"),
+    *("None", "Uncertain", "Non-Face"),
+)
+"""By AffectNet code."""
 OUTSIDE_ROOT = r"^[/\\]|^[A-Za-z]:|(?:^|[/\\])\.\.(?:[/\\]|$)|\x00"
 """Matches paths that are absolute or climb out of the root, in any system's spelling."""
 

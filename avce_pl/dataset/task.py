@@ -5,12 +5,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from avce_pl.dataset.index import EXPRESSION_NAMES
 from avce_pl.errors import AvceError
 
 Task = Literal["valence_arousal", "expression"]
-
-EXPRESSIONS = ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger", "Contempt")
-"""Names of the classes; the position is the AffectNet code. Data sets of 7 classes leave out the last."""
 
 
 def check_labels(table: pd.DataFrame, task: Task, classes: int) -> None:
@@ -21,7 +19,7 @@ def check_labels(table: pd.DataFrame, task: Task, classes: int) -> None:
     """
     if task == "expression":
         right = table["expression"].between(0, classes - 1)
-        need = f"a class from 0 ({EXPRESSIONS[0]}) to {classes - 1} ({EXPRESSIONS[classes - 1]})"
+        need = f"a class from 0 ({EXPRESSION_NAMES[0]}) to {classes - 1} ({EXPRESSION_NAMES[classes - 1]})"
     else:
         right = table["valence"].notna() & table["arousal"].notna()
         need = "valence and arousal"

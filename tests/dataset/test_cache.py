@@ -57,6 +57,24 @@ def test_two_processes_build_once(tmp_path: Path) -> None:
     assert (tmp_path / "calls").read_text() == "x"
 
 
+def _build_endlessly(folder: Path) -> None:
+    (folder / "half").touch()
+    (folder.parent / "begun").touch()
+    time.sleep(60)
+
+
+def test_after_a_kill_the_next_process_starts_afresh(tmp_path: Path) -> None:
+    killed = multiprocessing.Process(target=cached, args=(tmp_path / "entry", _build_endlessly))
+    killed.start()
+    while not (tmp_path / "begun").exists():
+        assert killed.is_alive()
+        time.sleep(0.01)
+    killed.kill()
+    killed.join()
+    entry = cached(tmp_path / "entry", lambda folder: (folder / "whole").touch())
+    assert [path.name for path in entry.iterdir()] == ["whole"]
+
+
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(AvceError, match=r"could not be written.*cache_dir"):

@@ -1,6 +1,9 @@
+import multiprocessing
 import os
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +13,7 @@ from PIL import Image, ImageOps
 from avce_pl.dataset import files
 from avce_pl.dataset.csv import CsvDataModule
 from avce_pl.dataset.files import examine
+from avce_pl.dataset.index import FaceIndex
 from avce_pl.errors import AvceError
 from avce_pl.face.crop import crop_face
 from avce_pl.synthesis.writers import write_csv
@@ -245,6 +249,62 @@ def test_cached_images_and_workers_make_no_difference(root: Path) -> None:
         assert all((one[key] == other[key]).all() for key in one)  # type: ignore[literal-required]
 
 
+def kept_in(root: Path) -> list[Path]:
+    return sorted(path for path in (root.parent / "cache").glob("images-*") if path.is_dir())
+
+
+def test_the_rows_of_a_sweep_share_the_cached_images(root: Path) -> None:
+    for options in ({}, {"seed": 5, "batch_size": 6, "colour_jitter": 0.5, "image_size": 30, "resize_size": 37}):
+        _ = module(root, cache_images=True, **options).images
+    assert len(kept_in(root)) == 1
+    _ = module(root, cache_images=True, resize_size=40).images
+    assert len(kept_in(root)) == 2
+
+
+def test_cached_images_are_made_anew_when_an_image_or_a_label_changes(root: Path) -> None:
+    before = module(root, cache_images=True).images[0].copy()
+    path = root / module(root).index["path"][0]
+    size = path.stat().st_size
+    path.write_bytes(cv2.imencode(path.suffix, image(40, 40))[1].tobytes().ljust(size, b"\0"))
+    assert path.stat().st_size == size  # nothing but the time tells
+    after = module(root, cache_images=True)
+    assert (after.images[0] != before).any()
+    np.testing.assert_array_equal(after.images[0], module(root).images[0])
+    edit(root, valence=0.25)
+    assert module(root, cache_images=True).images.path != after.images.path  # type: ignore[attr-defined]
+    assert len(kept_in(root)) == 3
+
+
+def test_cached_images_of_another_size_than_checked_are_refused(root: Path) -> None:
+    path = root / module(root, cache_images=True).index["path"][0]
+    _ = module(root, cache_images=True).images
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(AvceError, match="has changed since the images were checked"):
+        _ = module(root, cache_images=True).images
+
+
+def _open_cached(root: Path, start: Any, inode: Any) -> None:
+    start.wait()
+    data = module(root, cache_images=True)
+    expected = module(root)
+    assert all((data.images[row] == expected.images[row]).all() for row in range(18))
+    inode.put(data.images.path.stat().st_ino)  # type: ignore[attr-defined]
+
+
+def test_two_processes_that_want_the_images_at_once_build_them_once(root: Path) -> None:
+    start, inode = multiprocessing.Event(), multiprocessing.Queue()
+    both = [multiprocessing.Process(target=_open_cached, args=(root, start, inode)) for _ in range(2)]
+    for process in both:
+        process.start()
+    start.set()
+    for process in both:
+        process.join()
+        assert process.exitcode == 0
+    assert inode.get() == inode.get()
+    assert len(kept_in(root)) == 1
+    assert not list((root.parent / "cache").glob("*.partial"))
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "I;16", "1", "CMYK"])
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
 def test_every_mode_of_image_is_rgb_in_the_end(tmp_path: Path, mode: str, suffix: str) -> None:
@@ -325,7 +385,25 @@ def test_a_jpeg_that_ends_in_zeros_is_found(tmp_path: Path) -> None:
     assert examine(tmp_path / "broken.jpg")[1] == "damaged or not an image"
 
 
-@pytest.mark.parametrize("option", [{"sampler": "balanced_plane"}, {"sampler": "balanced_expressions"}])
-def test_what_is_not_built_is_refused_and_not_passed_over(root: Path, option: dict) -> None:
-    with pytest.raises(AvceError, match="is not built yet"):
-        CsvDataModule(str(root), **option)
+@pytest.mark.parametrize("sampler", ["balanced_plane", "balanced_expressions"])
+def test_samplers_balance_what_they_say(root: Path, sampler: str) -> None:
+    data = module(root, sampler=sampler)
+    index = data.faces
+    crowd = np.arange(len(index.table)) % 4 > 0
+    labels = {"valence": np.where(crowd, 0.5, -0.5), "arousal": 0.1}
+    if sampler == "balanced_expressions":
+        labels = {"expression": np.where(crowd, 1, 0)}
+    data.faces = FaceIndex.build(index.table.assign(**labels), index.protocol)
+    drawn = np.concatenate([batch["row"] for batch in data.train_dataloader()])
+    assert np.bincount(crowd[drawn]).tolist() == [6, 6]
+    assert np.bincount(crowd[:12]).tolist() == [3, 9]
+
+
+def test_samplers_say_what_they_lack(root: Path) -> None:
+    with pytest.raises(AvceError, match="balanced_expressions needs expressions"):
+        module(root, sampler="balanced_expressions").train_dataloader()
+    data = module(root, sampler="balanced_plane")
+    unlabelled = data.faces.table.assign(valence=np.nan, arousal=np.nan, expression=1)
+    data.faces = FaceIndex.build(unlabelled, "expressions")
+    with pytest.raises(AvceError, match="balanced_plane needs valence and arousal"):
+        data.train_dataloader()

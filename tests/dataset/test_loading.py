@@ -9,10 +9,22 @@ import pytorch_lightning as pl
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from avce_pl.dataset import loading
 from avce_pl.dataset.augmentation import Augmentation
-from avce_pl.dataset.loading import Batch, EvaluationBatches, FaceDataset, FaceLoader, TrainBatches
+from avce_pl.dataset.loading import (
+    MOST_REPEATS,
+    PLANE_BINS,
+    Batch,
+    BatchKey,
+    EvaluationBatches,
+    FaceDataset,
+    FaceLoader,
+    TrainBatches,
+    expected_draws,
+    plane_groups,
+)
 from avce_pl.errors import AvceError
 
 ROWS, BATCH = 23, 4
@@ -28,8 +40,11 @@ def dataset(train: bool = True) -> FaceDataset:
     )
 
 
-def loader(num_workers: int = 0) -> FaceLoader:
-    return FaceLoader(dataset(), TrainBatches(np.arange(ROWS), BATCH, seed=3), num_workers)
+GROUPS = np.repeat([0, 1, 2], [18, 4, 1])
+
+
+def loader(num_workers: int = 0, groups: NDArray[np.int64] | None = None) -> FaceLoader:
+    return FaceLoader(dataset(), TrainBatches(np.arange(ROWS), BATCH, seed=3, groups=groups), num_workers)
 
 
 def content(batch: Batch) -> tuple[bytes, ...]:
@@ -42,13 +57,13 @@ def shares(processes: int, make: Any) -> list[list[list[int]]]:
     for rank in range(processes):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(loading, "_process", lambda rank=rank: (rank, processes))
-            result.append([rows.tolist() for _, rows in make()])
+            result.append([rows.tolist() for _, rows, _ in make()])
     return result
 
 
 def test_a_batch_is_what_it_says() -> None:
     data = dataset(train=False)
-    batch = data[0, np.array([5, 2])]
+    batch = data[BatchKey(0, np.array([5, 2]), np.array([0, 0]))]
     assert batch["image"].shape == (2, 3, 8, 8)
     assert batch["image"].dtype == torch.uint8
     assert batch["image"].is_contiguous()  # channels-last input makes a contiguous ResNet18 40 % slower on a CPU
@@ -66,19 +81,86 @@ def test_every_epoch_has_its_own_order_of_full_batches() -> None:
     for epoch in range(3):
         batches.set_epoch(epoch)
         keys = list(batches)
-        assert all(key[0] == epoch and len(key[1]) == BATCH for key in keys)
-        rows = np.concatenate([key[1] for key in keys])
+        assert all(key.epoch == epoch and len(key.rows) == BATCH and not key.repeats.any() for key in keys)
+        rows = np.concatenate([key.rows for key in keys])
         assert len(np.unique(rows)) == 20
         assert set(rows.tolist()) <= set(range(100, 100 + ROWS))
         orders.append(rows.tolist())
     assert orders[0] != orders[1] != orders[2]
     batches.set_epoch(0)
-    assert np.concatenate([key[1] for key in batches]).tolist() == orders[0]
+    assert np.concatenate([key.rows for key in batches]).tolist() == orders[0]
+
+
+def unbalanced() -> NDArray[np.int64]:
+    """Groups of 900, 90, 9 and 1 rows, mixed."""
+    return np.random.default_rng(0).permutation(np.repeat([4, 0, 7, 2], [900, 90, 9, 1]))
+
+
+def test_balanced_groups_are_drawn_equally_often_up_to_the_limit() -> None:
+    draws = expected_draws(unbalanced())
+    total = {group: draws[unbalanced() == group].sum() for group in (4, 0, 7, 2)}
+    assert total == pytest.approx({4: 450.0, 0: 450.0, 7: 90.0, 2: 10.0})
+    assert expected_draws(np.zeros(5, np.int64)).tolist() == [1.0] * 5
+    assert expected_draws(np.zeros(0, np.int64)).tolist() == []
+
+
+@given(groups=st.lists(st.integers(0, 12), min_size=1, max_size=80))
+def test_expected_draws_fill_an_epoch_and_level_the_groups(groups: list[int]) -> None:
+    array = np.array(groups)
+    draws = expected_draws(array)
+    assert draws.sum() == pytest.approx(len(groups))
+    assert draws.max() <= MOST_REPEATS + 1e-9
+    totals = {group: draws[array == group].sum() for group in set(groups)}
+    free = [total for group, total in totals.items() if total < MOST_REPEATS * groups.count(group) - 1e-9]
+    assert np.ptp(free or [0]) < 1e-9  # equal among those below their limit ...
+    assert all(total <= min(free, default=np.inf) + 1e-9 for total in totals.values())  # ... who have the most
+
+
+def test_a_balanced_epoch_takes_what_it_should() -> None:
+    groups = unbalanced()
+    rows = np.arange(1000) + 500
+    batches = TrainBatches(rows, 10, seed=0, groups=groups)
+    assert len(batches) == 100
+    counts = np.zeros((200, 1000))
+    for epoch in range(200):
+        batches.set_epoch(epoch)
+        drawn = list(batches)
+        for row, repeat in zip(*(np.concatenate([key[part] for key in drawn]) for part in (1, 2)), strict=True):
+            assert repeat <= counts[epoch, row - 500] + MOST_REPEATS
+            counts[epoch, row - 500] += 1
+        pairs = [pair for key in drawn for pair in zip(key.rows.tolist(), key.repeats.tolist(), strict=True)]
+        assert len(set(pairs)) == 1000  # no two draws of an epoch are augmented alike
+        assert {row for row, repeat in pairs if repeat == 0} == {row for row, _ in pairs}
+    expected = expected_draws(groups)
+    assert np.abs(counts - expected).max() < 1 + 1e-9
+    for group in (4, 0, 7, 2):
+        assert np.abs(counts[:, groups == group].sum(1) - expected[groups == group].sum()).max() < 1 + 1e-9
+    np.testing.assert_allclose(counts.mean(0), expected, atol=0.2)
+    assert len({counts[epoch].tobytes() for epoch in range(200)}) == 200
+
+
+def test_repeats_of_an_image_are_augmented_differently() -> None:
+    batch = dataset()[BatchKey(3, np.array([5] * 8), np.arange(8))]
+    assert len({image.numpy().tobytes() for image in batch["image"]}) == 8
+    again = dataset()[BatchKey(3, np.array([5]), np.array([6]))]
+    assert torch.equal(again["image"][0], batch["image"][6])
+
+
+def test_plane_groups_are_the_bins_of_the_plane() -> None:
+    edges = np.linspace(-1, 1, PLANE_BINS + 1)
+    labels = np.random.default_rng(0).uniform(-1, 1, (500, 2)).astype(np.float32)
+    labels[:4] = [(-1, -1), (1, 1), (0, 0), (-1, 1)]
+    groups = plane_groups(labels)
+    for (valence, arousal), group in zip(labels, groups, strict=True):
+        column, row = divmod(group, PLANE_BINS)
+        assert edges[column] <= valence <= edges[column + 1]
+        assert edges[row] <= arousal <= edges[row + 1]
+    assert groups[:4].tolist() == [0, 63, 36, 7]
 
 
 def test_a_data_set_smaller_than_a_batch_is_one_batch() -> None:
     (key,) = TrainBatches(np.arange(3), 32, seed=0)
-    assert sorted(key[1].tolist()) == [0, 1, 2]
+    assert sorted(key.rows.tolist()) == [0, 1, 2]
 
 
 def test_a_single_training_image_is_refused() -> None:
@@ -87,9 +169,10 @@ def test_a_single_training_image_is_refused() -> None:
 
 
 @pytest.mark.parametrize("processes", [2, 4])
-def test_processes_share_the_batches_of_one(processes: int) -> None:
-    (alone,) = shares(1, lambda: TrainBatches(np.arange(70), 8, seed=1))
-    together = shares(processes, lambda: TrainBatches(np.arange(70), 8, seed=1))
+@pytest.mark.parametrize("groups", [None, np.arange(70) ** 2 // 1500])
+def test_processes_share_the_batches_of_one(processes: int, groups: NDArray[np.int64] | None) -> None:
+    (alone,) = shares(1, lambda: TrainBatches(np.arange(70), 8, seed=1, groups=groups))
+    together = shares(processes, lambda: TrainBatches(np.arange(70), 8, seed=1, groups=groups))
     joined = [[row for part in parts for row in part] for parts in zip(*together, strict=True)]
     assert joined == alone
     assert {len(rows) for batches in together for rows in batches} == {8 // processes}
@@ -136,26 +219,29 @@ def test_batches_do_not_depend_on_the_number_of_workers() -> None:
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("taken", [0, 1, 4, 5])
-def test_a_loader_continues_where_another_stopped(num_workers: int, taken: int) -> None:
+@pytest.mark.parametrize("groups", [None, GROUPS])
+def test_a_loader_continues_where_another_stopped(
+    num_workers: int, taken: int, groups: NDArray[np.int64] | None
+) -> None:
     def epoch(batches: FaceLoader, number: int) -> Iterator[tuple[bytes, ...]]:
         batches.sampler.set_epoch(number)  # type: ignore[union-attr]
         return map(content, batches)
 
-    whole = list(epoch(loader(), 7))
-    first = loader(num_workers)
+    whole = list(epoch(loader(0, groups), 7))
+    first = loader(num_workers, groups)
     iterator = epoch(first, 7)
     begun = [next(iterator) for _ in range(taken)]
     state = first.state_dict()
     assert state == {"epoch": 7, "batches": taken}
 
-    second = loader(num_workers)
+    second = loader(num_workers, groups)
     second.load_state_dict(state)
     assert second.state_dict() == state
     assert len(second) == 5  # Lightning counts the batches of an epoch from here
     assert begun + list(map(content, second)) == whole
     assert list(epoch(second, 7)) == whole  # only the interrupted epoch is shortened
     second.load_state_dict(state)
-    assert list(epoch(second, 8)) == list(epoch(loader(), 8))
+    assert list(epoch(second, 8)) == list(epoch(loader(0, groups), 8))
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -1,7 +1,8 @@
 import pandas as pd
 import pytest
 
-from avce_pl.dataset.task import EXPRESSIONS, check_labels
+from avce_pl.dataset.index import EXPRESSION_NAMES
+from avce_pl.dataset.task import check_labels
 from avce_pl.errors import AvceError
 from avce_pl.synthesis import labels
 
@@ -16,7 +17,7 @@ TABLE = pd.DataFrame(
 
 
 def test_names_are_those_of_the_procedural_faces() -> None:
-    assert tuple(name.lower() for name in EXPRESSIONS[:7]) == labels.EXPRESSIONS
+    assert tuple(name.lower() for name in EXPRESSION_NAMES[:7]) == labels.EXPRESSIONS
 
 
 def test_rows_without_the_task_s_label_are_refused() -> None:

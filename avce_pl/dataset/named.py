@@ -1,0 +1,41 @@
+"""A data set by its name on the command line, without the rest of a run's configuration."""
+
+import importlib
+from pathlib import Path
+
+import yaml
+
+from avce_pl.dataset.files import FileDataModule
+from avce_pl.errors import AvceError
+from avce_pl.resources import ROOT
+from avce_pl.settings import check_arguments, nearest
+
+
+def open_dataset(name: str, root: Path, options: list[str]) -> FileDataModule:
+    """The data set that ``python run.py dataset=NAME root=FOLDER dataset.KEY=VALUE`` would train on.
+
+    Args:
+        name: An option of the group ``dataset``.
+        root: Its folder.
+        options: ``KEY=VALUE`` each, with or without ``dataset.`` before it.
+
+    Raises:
+        AvceError: the name or an option is wrong, or it is no data set of image files.
+    """
+    known = {path.stem: path for path in (ROOT / "conf" / "dataset").glob("*.yaml")}
+    if name not in known:
+        raise AvceError(f"There is no data set {name}{nearest(name, known)}")
+    section = yaml.safe_load(known[name].read_text())
+    module, _, cls = section.pop("_target_").rpartition(".")
+    target = getattr(importlib.import_module(module), cls)
+    if not issubclass(target, FileDataModule):
+        raise AvceError(f"{name} is drawn, not read from files: there is nothing to check.")
+    del section["name"]
+    section["root"] = str(root)
+    for option in options:
+        key, equals, value = option.removeprefix("dataset.").partition("=")
+        if not equals:
+            raise AvceError(f"{option} is no option; they are written KEY=VALUE, such as scale=10.")
+        section[key] = yaml.safe_load(value)
+    data: FileDataModule = target(**check_arguments(target, section, "dataset", given=("seed",)))
+    return data

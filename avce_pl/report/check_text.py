@@ -1,0 +1,88 @@
+"""A check-up of a data set as text."""
+
+from itertools import groupby
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_LISTED = 10
+
+
+def print_check(record: dict[str, Any], console: Console) -> None:
+    """Prints a check-up.
+
+    Args:
+        record: see `avce_pl.dataset.check.CheckUp`.
+        console: where to print.
+    """
+    protocol = record["protocol"]
+    console.print(f"{record['dataset']}, protocol {protocol['name']}: {protocol['description']}", markup=False)
+    if splits := record.get("splits"):
+        _print_splits(splits, console)
+        _print_expressions(splits, console)
+    for (fault, kind), group in groupby(record["findings"], key=lambda f: (f["fault"], f["kind"])):
+        count = record["counts"][kind]
+        console.print(f"\n[bold {'red' if fault else 'yellow'}]{'fault' if fault else 'note'}[/] {kind} ({count:,})")
+        for finding in list(group)[:_LISTED]:
+            where = f"{finding['where']}: " if finding["where"] else ""
+            console.print(f"  {escape(where + finding['detail'])}", soft_wrap=True)
+        if count > _LISTED:
+            console.print(f"  and {count - _LISTED:,} more; --html and --json list more of them")
+    console.print(f"\n{verdict(record)}", style="bold green" if record["clean"] else "bold red", soft_wrap=True)
+
+
+def verdict(record: dict[str, Any]) -> str:
+    """One sentence: whether anything is wrong."""
+    faults = {finding["kind"] for finding in record["findings"] if finding["fault"]}
+    if not faults:
+        return "No faults."
+    return "Faults: " + ", ".join(f"{kind} ({record['counts'][kind]:,})" for kind in sorted(faults)) + "."
+
+
+def moments(summary: dict[str, Any], axis: str) -> str:
+    """Mean and standard deviation of valence or arousal in a split."""
+    return f"{summary[axis]['mean']:+.3f} ± {summary[axis]['sd']:.3f}" if axis in summary else "–"
+
+
+def of_expected(found: int, expected: dict[str, Any]) -> str:
+    """A number of rows beside that of the real release."""
+    return f"{found:,}" + (f" of {expected['rows']:,}" if expected else "")
+
+
+def _print_splits(splits: dict[str, Any], console: Console) -> None:
+    table = Table("split", "rows", "usable", "subjects", "videos", "valence", "arousal")
+    for split, summary in splits.items():
+        table.add_row(
+            split,
+            of_expected(summary["rows"], summary["expected"]),
+            f"{summary['usable']:,}",
+            *(f"{summary[name]:,}" if summary[name] else "–" for name in ("subjects", "videos")),
+            moments(summary, "valence"),
+            moments(summary, "arousal"),
+        )
+    console.print(table)
+
+
+def _print_expressions(splits: dict[str, Any], console: Console) -> None:
+    names = expression_names(splits)
+    if not names:
+        return
+    table = Table("expression", *splits)
+    for name in names:
+        cells = []
+        for summary in splits.values():
+            expected = summary["expected"].get("expressions", {}).get(name)
+            count = f"{summary['expressions'].get(name, 0):,}"
+            cells.append(count if expected is None else f"{count} of {expected:,}")
+        table.add_row(name, *cells)
+    console.print(table)
+
+
+def expression_names(splits: dict[str, Any]) -> list[str]:
+    """The expressions of any split, found or expected, in the order of their codes."""
+    found: dict[str, None] = {}
+    for summary in splits.values():
+        found |= dict.fromkeys([*summary["expected"].get("expressions", {}), *summary["expressions"]])
+    return list(found)
