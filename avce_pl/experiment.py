@@ -5,7 +5,6 @@ Everything below this module takes plain arguments and can be used without Hydra
 
 import fcntl
 import hashlib
-import importlib
 import json
 import logging
 import os
@@ -33,6 +32,7 @@ from rich.console import Console
 
 from avce_pl import tracking
 from avce_pl.backbone.base import Backbone, read_state_dict
+from avce_pl.building import build
 from avce_pl.callbacks.history import History
 from avce_pl.callbacks.interruption import Interruption
 from avce_pl.callbacks.predictions import PredictionWriter
@@ -42,7 +42,7 @@ from avce_pl.errors import AvceError, Interrupted
 from avce_pl.method.base import Method
 from avce_pl.report.run_figure import draw_run
 from avce_pl.report.summary import print_run
-from avce_pl.settings import Settings, check_arguments, parameters, read_settings
+from avce_pl.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
 
@@ -110,33 +110,6 @@ def run_experiment(config: DictConfig) -> float:
     else:
         print_run(folder, record, Console())
     return best
-
-
-def build(section: Mapping[str, Any], group: str, **given: Any) -> Any:
-    """Builds the object that a group's YAML describes.
-
-    Args:
-        section: ``name``, ``_target_`` (a class of this package) and the class's parameters.
-        group: the group's name, for messages.
-        given: parameters that the program supplies.
-
-    Raises:
-        AvceError: ``_target_`` is not a class of this package, or a parameter is wrong.
-    """
-    target = str(section.get("_target_"))
-    module, _, name = target.rpartition(".")
-    if not module.startswith("avce_pl."):
-        raise AvceError(
-            f"{group}._target_={target} is refused: only classes of avce_pl are built from a configuration."
-        )
-    try:
-        cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise AvceError(f"{group}._target_={target} cannot be imported: {error}.") from error
-    wanted = parameters(cls)
-    given = {key: value for key, value in given.items() if key in wanted}
-    section = {key: value for key, value in section.items() if key not in ("name", "_target_")}
-    return cls(**check_arguments(cls, section, group, given), **given)
 
 
 def build_datamodule(settings: Settings) -> FaceDataModule:

@@ -1,0 +1,150 @@
+"""The networks of a finished run, as inference needs them: encoder, compressor, regressor, and what comes before."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from avce_pl.backbone.base import Backbone, read_state_dict
+from avce_pl.building import build
+from avce_pl.dataset.augmentation import normalise, resize_side
+from avce_pl.errors import AvceError
+from avce_pl.heads import Regressor
+from avce_pl.predict.specification import DEFAULT_MARGIN, Specification
+
+
+class InferenceNetwork(nn.Module):
+    """All that the test pipeline does with a cropped face: centre crop, normalisation, E, C and R."""
+
+    def __init__(self, backbone: Backbone, regressor: Regressor, image_size: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.regressor = regressor
+        self.image_size = image_size
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Predicts from cropped faces: (N, S, S, 3) uint8 RGB, S >= `image_size` -> (N, 2) valence, arousal."""
+        prediction: Tensor = self.regressor(self.backbone(self.normalised(faces)))
+        return prediction
+
+    def normalised(self, faces: Tensor) -> Tensor:
+        """Cuts the centre out and normalises: (N, S, S, 3) uint8 -> (N, 3, `image_size`, `image_size`) float32."""
+        start = (faces.shape[1] - self.image_size) // 2
+        stop = start + self.image_size
+        return normalise(faces[:, start:stop, start:stop].permute(0, 3, 1, 2).contiguous())
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What a run's folder says about the model in it.
+
+    Attributes:
+        path: the folder.
+        config: its ``config.yaml``.
+        specification: how faces have to look.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    specification: Specification
+
+    @property
+    def checkpoint(self) -> Path:
+        """The best weights."""
+        return self.path / "checkpoints" / "best.ckpt"
+
+    def network(self) -> InferenceNetwork:
+        """Builds the networks on the CPU, in evaluation mode, with the best weights.
+
+        Raises:
+            AvceError: the checkpoint cannot be read or is not of the networks that ``config.yaml`` describes.
+        """
+        state = read_state_dict(self.checkpoint)
+        network = build_network(self.config, _outputs(state))
+        wanted = {key for key in state if key.startswith(("backbone.", "regressor."))}
+        try:
+            network.load_state_dict({key: state[key] for key in wanted}, assign=True)
+        except RuntimeError as error:
+            raise AvceError(
+                f"{self.checkpoint} does not hold the networks that {self.path / 'config.yaml'} describes: "
+                f"{str(error).splitlines()[-1].strip()}"
+            ) from error
+        return network.eval().requires_grad_(False)
+
+
+def open_run(path: Path | str) -> RunFolder:
+    """Reads what a run's folder says about its model.
+
+    Raises:
+        AvceError: the folder holds no finished run.
+    """
+    path = Path(path)
+    if not (path / "config.yaml").is_file() or not (path / "checkpoints" / "best.ckpt").is_file():
+        raise AvceError(
+            f"{path} holds no trained run (config.yaml and checkpoints/best.ckpt). Give the folder that "
+            "`python run.py` printed at its end."
+        )
+    try:
+        config = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+        dataset, image_size = config["dataset"], int(config["dataset"]["image_size"])
+        config["backbone"]["_target_"], config["method"]["name"]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise AvceError(
+            f"{path / 'config.yaml'} is not the configuration of a run ({type(error).__name__}: {error}). "
+            "Restore it, or train again."
+        ) from error
+    return RunFolder(
+        path,
+        config,
+        Specification(
+            image_size=image_size,
+            resize_size=resize_side(image_size, dataset.get("resize_size")),
+            margin=dataset.get("margin", DEFAULT_MARGIN),
+            digest=run_digest(path),
+        ),
+    )
+
+
+def build_network(config: Mapping[str, Any], outputs: int) -> InferenceNetwork:
+    """The networks of a configuration with `outputs` outputs, without memory for their weights (device ``meta``)."""
+    dataset, method = config["dataset"], config["method"]
+    with torch.device("meta"):  # nor random numbers: the weights come from a checkpoint
+        backbone = cast(Backbone, build({**config["backbone"], "weights": None}, "backbone"))
+        regressor = Regressor(
+            backbone.latent_dim,
+            outputs=outputs,
+            hidden=backbone.regressor_hidden,
+            batch_norm=method.get("batch_norm", True),
+        )
+    return InferenceNetwork(backbone, regressor, dataset["image_size"])
+
+
+def run_digest(path: Path) -> str:
+    """The digest of a run: SHA-256 over its ``identity.json``, the same as in its ``metrics.json``.
+
+    Raises:
+        AvceError: the folder holds no ``identity.json``.
+    """
+    file = path / "identity.json"
+    if not file.is_file():
+        raise AvceError(f"{path} holds no identity.json, so it is no run of this program.")
+    return digest(json.loads(file.read_text(encoding="utf-8")))
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    """SHA-256 over the settings and data that decide a run's result."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _outputs(state: Mapping[str, Tensor]) -> int:
+    """How many values the checkpoint's regressor gives: the length of its last bias."""
+    biases = [value for key, value in state.items() if key.startswith("regressor.") and key.endswith(".bias")]
+    if not biases:
+        raise AvceError("The checkpoint holds no regressor, so nothing can be predicted with it.")
+    return len(biases[-1])
