@@ -71,8 +71,8 @@ def export_onnx(run: Path, out: Path) -> float:
         out: the file to write; it appears whole or not at all.
 
     Returns:
-        The largest difference to PyTorch on 256 faces in batches of 1, 7 and 32. PyTorch computes in float64 there: where
-        z is large, its own float32 results differ by 1e-5 from one batch size to the next.
+        The largest difference to PyTorch on 256 faces in batches of 1, 7 and 32. PyTorch computes in float64 there:
+        where z is large, its own float32 results differ by 1e-5 from one batch size to the next.
 
     Raises:
         AvceError: the folder holds no trained run, or the file cannot be written.
@@ -157,7 +157,14 @@ def _to_onnx(network: InferenceNetwork, folder: RunFolder) -> onnx.ModelProto:
         )
     assert program is not None
     model = program.model_proto
-    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+    for part in (
+        model,
+        model.graph,
+        *model.graph.node,
+        *model.graph.input,
+        *model.graph.output,
+        *model.graph.value_info,
+    ):
         del part.metadata_props[:]  # they hold this machine's paths
     onnx.helper.set_model_props(model, folder.specification.to_metadata())
     return model

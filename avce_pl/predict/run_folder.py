@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from avce_pl.backbone.base import Backbone, read_state_dict
@@ -76,6 +78,18 @@ class RunFolder:
                 f"{str(error).splitlines()[-1].strip()}"
             ) from error
         return network.eval().requires_grad_(False)
+
+    def predictor(self) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+        """The function that predicts on the best device there is: (N, S, S, 3) uint8 RGB -> (N, 2)."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network = self.network().to(device)
+
+        @torch.inference_mode()
+        def predict(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+            prediction: NDArray[np.float32] = network(torch.from_numpy(faces).to(device)).cpu().numpy()
+            return prediction
+
+        return predict
 
 
 def open_run(path: Path | str) -> RunFolder:
