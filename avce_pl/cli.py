@@ -1,4 +1,4 @@
-"""The command ``avce``: faces without a licence, tables from run folders, and a look at the machine."""
+"""The command ``avce``: faces without a licence, predictions, tables from run folders, and a look at the machine."""
 
 import os
 import sys
@@ -151,6 +151,14 @@ def export(
     typer.echo(f"wrote {out}; CCC on {loss.faces:,} {loss.split} faces (float32 -> int8):")
     for name, before, after in zip(("valence", "arousal"), loss.float32, loss.int8, strict=True):
         typer.echo(f"  {name} {before:.4f} -> {after:.4f} ({after - before:+.4f})")
+
+
+@app.command()
+def card(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+    """Writes MODEL_CARD.md into a run folder: data, metrics with intervals, intended use, limits."""
+    from avce_pl.report.model_card import write_model_card
+
+    typer.echo(f"wrote {write_model_card(run)}")
 
 
 @app.command()

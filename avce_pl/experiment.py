@@ -4,7 +4,6 @@ Everything below this module takes plain arguments and can be used without Hydra
 """
 
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -40,9 +39,11 @@ from avce_pl.callbacks.progress import RunProgress
 from avce_pl.dataset.datamodule import FaceDataModule
 from avce_pl.errors import AvceError, Interrupted
 from avce_pl.method.base import Method
+from avce_pl.predict.run_folder import open_run, run_digest
 from avce_pl.report.run_figure import draw_run
 from avce_pl.report.summary import print_run
 from avce_pl.settings import Settings, read_settings
+from avce_pl.transfer import source_digest, start_from
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ _NOT_THE_RESULT = (
     "output_root",
     "root",
     "force",
+    "init_from",  # its run's digest is in the identity instead
+    "freeze",  # the same, where something is frozen
     "logger",
     "callbacks.checkpoint_minutes",
     "dataset.root",
@@ -174,16 +177,9 @@ def load_run(folder: Path | str) -> Method:
     Raises:
         AvceError: the folder holds no finished run.
     """
-    folder = Path(folder)
-    best = folder / "checkpoints" / "best.ckpt"
-    if not (folder / "config.yaml").is_file() or not best.is_file():
-        raise AvceError(
-            f"{folder} holds no trained run (config.yaml and checkpoints/best.ckpt). Give the folder that "
-            "`python run.py` printed at its end."
-        )
-    settings = read_settings(_plain_yaml(folder / "config.yaml"))
-    module = build_module(settings, weights=False)
-    module.load_state_dict(read_state_dict(best))
+    run = open_run(folder)
+    module = build_module(read_settings(run.config), weights=False)
+    module.load_state_dict(read_state_dict(run.checkpoint))
     return module.eval()
 
 
@@ -193,8 +189,8 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
     datamodule.prepare_data()
     datamodule.setup("fit")
     config = settings.model_dump(mode="json")
-    identity = _identity(config) | {"dataset.fingerprint": datamodule.fingerprint}
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    identity = _identity(config) | _origin(settings) | {"dataset.fingerprint": datamodule.fingerprint}
+    digest = run_digest(identity)
 
     _refuse_other_run(folder, identity, force=settings.force)
     finished = folder / "metrics.json"
@@ -205,6 +201,10 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
     _write(folder / "identity.json", json.dumps(identity, indent=1, sort_keys=True))
 
     module = build_module(settings)
+    if settings.init_from is not None:
+        start_from(module, settings.init_from)
+    if settings.freeze == "encoder":
+        module.freeze_encoder()
     checkpoints = folder / "checkpoints"
     last = checkpoints / "last.ckpt"
     best = ModelCheckpoint(
@@ -230,7 +230,7 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         trainer = build_trainer(settings, folder, callbacks, loggers)
         if last.exists():
             log.info("going on from %s", last)
-        elif settings.backbone.get("weights") is None:
+        elif settings.backbone.get("weights") is None and settings.init_from is None:
             module.initialise(_first_images(datamodule, 256))
         log.info(
             "%s on %s: %d px, %d epochs, batches of %d, run folder %s",
@@ -296,6 +296,23 @@ def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def _origin(settings: Settings) -> dict[str, Any]:
+    """What the first weights and what is frozen add to the identity; nothing for a run from scratch."""
+    pretrained = settings.backbone.get("weights") is not None
+    if settings.init_from is not None and pretrained:
+        raise AvceError("init_from and backbone.weights both give the backbone's first weights. Choose one of them.")
+    if settings.freeze == "encoder" and settings.init_from is None and not pretrained:
+        raise AvceError(
+            "freeze=encoder would keep random weights. Give trained ones: init_from=RUN_FOLDER or backbone.weights=..."
+        )
+    origin: dict[str, Any] = {}
+    if settings.init_from is not None:
+        origin["init_from"] = source_digest(settings.init_from)
+    if settings.freeze != "none":
+        origin["freeze"] = settings.freeze
+    return origin
+
+
 def _refuse_other_run(folder: Path, identity: Mapping[str, Any], *, force: bool) -> None:
     file = folder / "identity.json"
     if force:
@@ -342,10 +359,6 @@ def _write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-
-
-def _plain_yaml(path: Path) -> dict[str, Any]:
-    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
 
 
 def _circumstances() -> dict[str, Any]:

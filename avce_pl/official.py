@@ -95,7 +95,8 @@ def import_official(encoder: Path, regressor: Path, backbone: Literal["al", "r18
         unused += [f"{file.name}: {name}" for name in rest]
     identity = {
         "backbone.name": backbone,
-        **{f"official.{file.stem}.sha256": _sha256(file) for file in (encoder, regressor)},
+        "official.encoder.sha256": _sha256(encoder),
+        "official.regressor.sha256": _sha256(regressor),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))

@@ -60,7 +60,7 @@ class Mark:
     @classmethod
     def of(cls, row: Mapping[str, Any], valence: str, arousal: str) -> Self:
         """The mark of a row of the table, whose numbers may be text."""
-        box = Box(*(int(row[f"box_{side}"]) for side in Box._fields))
+        box = Box(*(float(row[f"box_{side}"]) for side in Box._fields))
         return cls(box, int(row["face"]), float(row[valence]), float(row[arousal]))
 
 
@@ -118,8 +118,8 @@ class Annotator:
         scale = min(max(1.0, _NARROWEST / width), _WIDEST / width) if width else 1.0
         self.width, self.height = (round(side * scale / 2) * 2 for side in (width, height))
         self.scale = scale
-        self.strip = max(180, min(round(0.3 * self.height), round(0.36 * self.width))) // 2 * 2
-        self.font = max(12, self.strip // 15)
+        self.strip = max(200, min(round(0.36 * self.height), round(0.4 * self.width))) // 2 * 2
+        self.font = max(12, self.strip // 16)
         self.history: dict[int, deque[tuple[float, float, float]]] = {}
         self._ground = self._panel()
         self._video: cv2.VideoWriter | None = None
@@ -217,7 +217,7 @@ class Annotator:
         """Left, right, top and bottom of the two curves' fields, in the canvas."""
         x, _, radius = self._plane
         left, right = x + radius + 3.2 * self.font, self.width - 5.0 * self.font
-        top, half, gap = self.height + 0.9 * self.font, self.strip / 2, 0.45 * self.font
+        top, half, gap = self.height + 0.9 * self.font, self.strip / 2, 0.8 * self.font
         return {
             "valence": (left, right, top, self.height + half - gap),
             "arousal": (left, right, self.height + half + gap, self.height + self.strip - 0.9 * self.font),
@@ -318,7 +318,7 @@ def _fine(*values: float) -> Any:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+    return f"{value:+.2f}"
 
 
 def _blend(colour: Colour, ground: Colour, share: float) -> Colour:

@@ -168,7 +168,7 @@ class _Job:
     def _predict(self, frames: Sequence[Frame]) -> None:
         found = [self.find(frame.image) if frame.image is not None else [] for frame in frames]
         crops = [
-            self.model.crop(frame.image, detection.box)
+            self.model.crop(frame.image, detection)
             for frame, detections in zip(frames, found, strict=True)
             if frame.image is not None
             for detection in detections
@@ -209,9 +209,9 @@ class _Job:
                 "status": "face",
                 "valence": round(valence, 6),
                 "arousal": round(arousal, 6),
-                **{f"box_{name}": value for name, value in detection.box._asdict().items()},
+                **{f"box_{name}": round(value, 2) for name, value in detection.box._asdict().items()},
                 "detector": detection.detector,
-                "detection_confidence": None if detection.confidence is None else round(detection.confidence, 4),
+                "detection_confidence": round(detection.confidence, 4),
             }
             if self.options.smooth:
                 values |= dict(zip(self.shown, (round(track.valence, 6), round(track.arousal, 6)), strict=True))

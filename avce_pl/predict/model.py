@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from avce_pl.errors import AvceError
 from avce_pl.face.crop import Box, crop_face
 from avce_pl.face.detection import Detection, Detector, detector
+from avce_pl.face.media import decode
 from avce_pl.predict.specification import Specification
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ class Model:
         Args:
             images: a path, a Pillow image, an array (H, W, 3) uint8 whose channels are red, green, blue (OpenCV's
                 ``imread`` gives blue, green, red: convert first), or a list of these.
-            detect: a detector's name, see `avce_pl.face.detection`, or a function of your own; ``None`` where an
+            detect: a detector's name, see `avce_pl.face.detection`, or one of your own; ``None`` where an
                 image is a cropped face already, as in most data sets.
 
         Returns:
-            One `Prediction` per face, the largest face first, none where there is no face; for a list of images a list
+            One `Prediction` per face, the surest detection first, none where there is no face; for a list of images a list
             of these.
 
         Raises:
@@ -104,15 +104,19 @@ class Model:
             image = read_image(item)
             results.append([])
             for detection in find(image) if find else [None]:
-                crops.append(self.crop(image, detection.box if detection else None))
+                crops.append(self.crop(image, detection))
                 waiting.append((results[-1], detection))
                 if len(crops) == BATCH:
                     flush()
         flush()
         return results[0] if single else results
 
-    def crop(self, image: Pixels, box: Box | None) -> Pixels:
-        """The square around a face that the network expects: (S, S, 3) uint8, S = `specification.resize_size`."""
+    def crop(self, image: Pixels, detection: Detection | None) -> Pixels:
+        """The square around a face that the network expects: (S, S, 3) uint8, S = `specification.resize_size`.
+
+        Without a detection, and with that of "centre", the picture is taken as a crop: no margin is added.
+        """
+        box = None if detection is None or detection.detector == "centre" else detection.box
         return crop_face(image, box, self.specification.resize_size, self.specification.margin)
 
     def predict_crops(self, crops: Sequence[Pixels]) -> NDArray[np.float32]:
@@ -170,10 +174,7 @@ def _read_file(path: Path) -> Pixels:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise AvceError(f"{path} cannot be opened: {error.strerror or error}.") from error
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
-    except cv2.error:  # absurd sizes
-        image = None
+    image = decode(data)
     if image is None:
         raise AvceError(f"{path} is damaged or no image.")
-    return image  # type: ignore[return-value]
+    return image

@@ -120,7 +120,7 @@ def open_run(path: Path | str) -> RunFolder:
             image_size=image_size,
             resize_size=resize_side(image_size, dataset.get("resize_size")),
             margin=dataset.get("margin", DEFAULT_MARGIN),
-            digest=run_digest(path),
+            digest=_digest(path),
         ),
     )
 
@@ -139,21 +139,16 @@ def build_network(config: Mapping[str, Any], outputs: int) -> InferenceNetwork:
     return InferenceNetwork(backbone, regressor, dataset["image_size"])
 
 
-def run_digest(path: Path) -> str:
-    """The digest of a run: SHA-256 over its ``identity.json``, the same as in its ``metrics.json``.
-
-    Raises:
-        AvceError: the folder holds no ``identity.json``.
-    """
-    file = path / "identity.json"
-    if not file.is_file():
-        raise AvceError(f"{path} holds no identity.json, so it is no run of this program.")
-    return digest(json.loads(file.read_text(encoding="utf-8")))
-
-
-def digest(identity: Mapping[str, Any]) -> str:
-    """SHA-256 over the settings and data that decide a run's result."""
+def run_digest(identity: Mapping[str, Any]) -> str:
+    """SHA-256 over the settings and data that decide a run's result, the content of its ``identity.json``."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    try:
+        return run_digest(json.loads((path / "identity.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise AvceError(f"{path / 'identity.json'} is missing or damaged. Restore it, or train again.") from error
 
 
 def _outputs(state: Mapping[str, Tensor]) -> int:

@@ -86,7 +86,7 @@ def camera(number: int) -> Source:
     Raises:
         AvceError: there is no such camera.
     """
-    capture = cv2.VideoCapture(number)
+    capture = _open(number)
     opened = capture.isOpened()
     capture.release()
     if not opened:
@@ -137,7 +137,7 @@ def _source(file: str) -> Source:
         return Source(file, "image", 1, 0.0)
     if ending not in VIDEOS:
         raise AvceError(f"{file} is neither an image nor a video by its ending ({', '.join(IMAGES + VIDEOS)}).")
-    capture = cv2.VideoCapture(file)
+    capture = _open(file)
     frames, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
     capture.release()
     return Source(file, "video", frames if frames > 0 else None, rate if 0 < rate < 1000 else 0.0)
@@ -152,7 +152,7 @@ def _frames(source: Source, position: int, start: int) -> Iterator[Frame]:
                 yield Frame(position, None, None, None)
         return
     live = source.kind == "camera"
-    capture = cv2.VideoCapture(int(source.name.removeprefix("camera ")) if live else source.name)
+    capture = _open(int(source.name.removeprefix("camera ")) if live else source.name)
     try:
         for _ in range(start):  # seeking is not exact in all codecs
             capture.grab()
@@ -169,3 +169,14 @@ def _frames(source: Source, position: int, start: int) -> Iterator[Frame]:
             yield Frame(position, None, None, None)
     finally:
         capture.release()
+
+
+def _open(source: str | int) -> cv2.VideoCapture:
+    """Opens a video or camera; what OpenCV and FFmpeg would print about a bad one is said by us."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.VideoCapture(source)
+    finally:
+        cv2.utils.logging.setLogLevel(level)

@@ -11,7 +11,7 @@ CHANNEL_ORDER = "RGB"
 LABEL_ORDER = ("valence", "arousal")
 INPUT = "faces"
 OUTPUT = "valence_arousal"
-DEFAULT_MARGIN = 0.3
+DEFAULT_MARGIN = 0.3  # that of `avce data prepare`, and what procedural faces show around a detector's box
 _KEY = "avce_pl"
 
 

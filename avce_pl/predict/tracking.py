@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from avce_pl.face.crop import Box
+from avce_pl.face.detection import overlap
 
 _OVERLAP = 0.3
 _FORGOTTEN = 1.0
@@ -48,11 +49,11 @@ class Tracker:
     def follow(self, boxes: list[Box], time: float) -> list[Track | None]:
         """Known tracks of the boxes of the next frame, ``None`` for faces that are new."""
         self.tracks = [track for track in self.tracks if time - track.time <= _FORGOTTEN]
-        pairs = [(_overlap(track.box, box), t, b) for t, track in enumerate(self.tracks) for b, box in enumerate(boxes)]
+        pairs = [(overlap(track.box, box), t, b) for t, track in enumerate(self.tracks) for b, box in enumerate(boxes)]
         found: list[Track | None] = [None] * len(boxes)
         taken: set[int] = set()
-        for overlap, t, b in sorted(pairs, key=lambda pair: -pair[0]):
-            if overlap >= _OVERLAP and t not in taken and found[b] is None:
+        for shared, t, b in sorted(pairs, key=lambda pair: -pair[0]):
+            if shared >= _OVERLAP and t not in taken and found[b] is None:
                 found[b] = self.tracks[t]
                 taken.add(t)
         return found
@@ -69,10 +70,3 @@ class Tracker:
         track.arousal += share * (arousal - track.arousal)
         track.box, track.time = box, time
         return track
-
-
-def _overlap(a: Box, b: Box) -> float:
-    width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
-    height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
-    shared = max(width, 0) * max(height, 0)
-    return shared / (a.width * a.height + b.width * b.height - shared)
