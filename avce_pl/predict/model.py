@@ -80,8 +80,8 @@ class Model:
                 image is a cropped face already, as in most data sets.
 
         Returns:
-            One `Prediction` per face, the surest detection first, none where there is no face; for a list of images a list
-            of these.
+            One `Prediction` per face, the surest detection first, none where there is no face; for a list of images a
+            list of these.
 
         Raises:
             AvceError: an image cannot be read or is none, or there is no such detector.
