@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,8 +86,8 @@ class Model:
         Raises:
             AvceError: an image cannot be read or is none, or there is no such detector.
         """
-        single = isinstance(images, str | Path | np.ndarray) or hasattr(images, "convert")
-        inputs: Sequence[str | Path | Pixels | PillowImage] = [images] if single else images  # type: ignore[assignment, list-item]
+        single = isinstance(images, str) or not isinstance(images, Sequence)
+        inputs: Any = [images] if single else images
         find = detector(detect) if isinstance(detect, str) else detect
         results: list[list[Prediction]] = []
         crops: list[Pixels] = []
@@ -117,7 +117,10 @@ class Model:
         Without a detection, and with that of "centre", the picture is taken as a crop: no margin is added.
         """
         box = None if detection is None or detection.detector == "centre" else detection.box
-        return crop_face(image, box, self.specification.resize_size, self.specification.margin)
+        try:
+            return crop_face(image, box, self.specification.resize_size, self.specification.margin)
+        except ValueError as error:
+            raise AvceError(f"The detector {detection and detection.detector} gave a useless box: {error}.") from error
 
     def predict_crops(self, crops: Sequence[Pixels]) -> NDArray[np.float32]:
         """Predicts from faces that `crop` has cut out: N x (S, S, 3) uint8 RGB -> (N, 2) valence, arousal."""
