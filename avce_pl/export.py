@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -80,10 +79,9 @@ def export_onnx(run: Path, out: Path) -> float:
     """
     folder = open_run(run)
     network = folder.network()
-    faces = _some_faces(folder.specification.resize_size)
-    exact = _exact(network, faces)
-    with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary) / "model.onnx"
+    with _whole(out) as file:
+        faces = _some_faces(folder.specification.resize_size)
+        exact = _exact(network, faces)
         onnx.save(_to_onnx(network, folder), file)
         session = _session(file)
         error = max(float(np.abs(_run(session, faces, size) - exact).max()) for size in _BATCHES)
@@ -91,7 +89,6 @@ def export_onnx(run: Path, out: Path) -> float:
             rounding = float(np.abs(network(torch.from_numpy(faces)).numpy() - exact).max())
         if error >= max(PARITY, 3 * rounding):
             raise RuntimeError(f"The exported file differs from PyTorch by {error}.")
-        _publish(file, out)
     return error
 
 
@@ -116,9 +113,8 @@ def quantize_int8(run: Path, out: Path) -> QuantizationLoss:
     train = datamodule.faces.rows("train")
     rows = train[np.linspace(0, len(train) - 1, min(_CALIBRATION_FACES, len(train))).astype(int)]
     calibration = np.stack([datamodule.images[row] for row in rows.tolist()])
-    with tempfile.TemporaryDirectory() as temporary:
-        names = ("exact.onnx", "rewritten.onnx", "prepared.onnx", "int8.onnx")
-        exact, rewritten, prepared, small = (Path(temporary) / name for name in names)
+    with _whole(out) as small, tempfile.TemporaryDirectory() as temporary:
+        exact, rewritten, prepared = (Path(temporary) / f"{name}.onnx" for name in ("exact", "rewritten", "prepared"))
         model = _to_onnx(folder.network(), folder)
         onnx.save(model, exact)
         _normalise_by_convolution(model)
@@ -137,9 +133,7 @@ def quantize_int8(run: Path, out: Path) -> QuantizationLoss:
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=[_NORMALISATION],
             )
-        loss = _compare(datamodule, _session(exact), _session(small))
-        _publish(small, out)
-    return loss
+        return _compare(datamodule, _session(exact), _session(small))
 
 
 def _to_onnx(network: InferenceNetwork, folder: RunFolder) -> onnx.ModelProto:
@@ -263,13 +257,18 @@ def _session(file: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
 
-def _publish(file: Path, out: Path) -> None:
-    """Copies a finished file to where it was asked for: whole, or not at all."""
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A temporary name beside `out`, tried at once; what is there at the end gets the name `out`."""
     temporary = out.with_name(f".{out.name}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, temporary)
-        temporary.replace(out)
+        temporary.touch()
+        try:
+            yield temporary
+            temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise AvceError(f"{out} cannot be written: {error.strerror}. Give another --out FILE.") from error
 

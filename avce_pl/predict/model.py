@@ -116,11 +116,13 @@ class Model:
 
         Without a detection, and with that of "centre", the picture is taken as a crop: no margin is added.
         """
-        box = None if detection is None or detection.detector == "centre" else detection.box
+        side, margin = self.specification.resize_size, self.specification.margin
+        if detection is None or detection.detector == "centre":
+            return crop_face(image, None, side, margin)
         try:
-            return crop_face(image, box, self.specification.resize_size, self.specification.margin)
+            return crop_face(image, detection.box, side, margin)
         except ValueError as error:
-            raise AvceError(f"The detector {detection and detection.detector} gave a useless box: {error}.") from error
+            raise AvceError(f"The detector {detection.detector} gave a useless box: {error}.") from error
 
     def predict_crops(self, crops: Sequence[Pixels]) -> NDArray[np.float32]:
         """Predicts from faces that `crop` has cut out: N x (S, S, 3) uint8 RGB -> (N, 2) valence, arousal."""
