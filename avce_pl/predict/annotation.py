@@ -75,7 +75,7 @@ def copies_of(sources: Sequence[Source], annotate: Path | None) -> list[Path | N
     if annotate.suffix and not annotate.is_dir():
         if len(sources) > 1:
             raise AvceError(
-                f"--annotate {annotate} is a file, but there are {len(sources)} images or videos. Give a folder."
+                f"--annotate {annotate} is a file, but there are {len(sources)} sources. Give a folder."
             )
         copies = [annotate]
     else:
@@ -176,8 +176,13 @@ class Annotator:
         """Gives the complete copy its name."""
         if self._video is not None:
             self._video.release()
-        if self._part.exists():
-            self._part.replace(self.path)
+        self._part.replace(self.path)
+
+    def abandon(self) -> None:
+        """Removes what there is of the copy."""
+        if self._video is not None:
+            self._video.release()
+        self._part.unlink(missing_ok=True)
 
     @property
     def _plane(self) -> tuple[float, float, float]:

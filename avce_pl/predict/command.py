@@ -94,17 +94,22 @@ def predict_sources(
     copies = copies_of(sources, options.annotate)
     table: Printed | TableFile
     table = Printed(names, sys.stdout) if out is None else TableFile(out, names, _request(model, sources, options))
-    job = _Job(model, sources, table, options, find or detector(options.detector), copies)
     try:
-        job.run()
-    except KeyboardInterrupt:
-        if sources[-1].kind != "camera":
-            again = "" if out is None else " The same command goes on from here."
-            raise Interrupted(f"Stopped after {job.counts.frames:,} frames.{again}", 130) from None
-        job.end_source()
-    if out is not None:
-        _write_information(out, model, options, job.counts)
-    table.close()
+        job = _Job(model, sources, table, options, find or detector(options.detector), copies)
+        try:
+            job.run()
+        except KeyboardInterrupt:
+            if sources[-1].kind != "camera":
+                again = "" if out is None else " The same command goes on from here."
+                raise Interrupted(f"Stopped after {job.counts.frames:,} frames.{again}", 130) from None
+            job.end_source()
+        finally:
+            job.abandon()
+        if out is not None:
+            _write_information(out, model, options, job.counts)
+        table.complete()
+    finally:
+        table.close()
     return job.counts
 
 
@@ -164,6 +169,11 @@ class _Job:
         source = self.sources[self.source]
         if source.kind == "video" and source.frames and 0 < self.done < 0.98 * source.frames:
             self.counts.unreadable.append(f"{source.name} after {self.done:,} of {source.frames:,} frames")
+
+    def abandon(self) -> None:
+        """Throws away an annotated copy that is not complete."""
+        if self.annotator is not None:
+            self.annotator.abandon()
 
     def _predict(self, frames: Sequence[Frame]) -> None:
         found = [self.find(frame.image) if frame.image is not None else [] for frame in frames]

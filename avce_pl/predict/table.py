@@ -51,6 +51,9 @@ class Printed:
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Nothing: what is printed cannot be taken up again."""
 
+    def complete(self) -> None:
+        """Nothing to do."""
+
     def close(self) -> None:
         """Nothing to do."""
 
@@ -91,9 +94,13 @@ class TableFile:
             raise AvceError(f"{path} cannot be written: {error.strerror}. Give another --out.") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.state = self._read_state()
         except BlockingIOError:
+            self._file.close()
             raise AvceError(f"Another process is writing {path}. Wait for it, or give another --out.") from None
-        self.state = self._read_state()
+        except AvceError:
+            self._file.close()
+            raise
         self._file.truncate(self.state["bytes"] if self.state else 0)
         self._file.seek(0, os.SEEK_END)
         self.position = self._file.tell()
@@ -123,12 +130,15 @@ class TableFile:
         temporary.write_text(json.dumps({**state, "request": self.request, "bytes": self.position}))
         temporary.replace(self._state_file)
 
-    def close(self) -> None:
+    def complete(self) -> None:
         """Gives the complete table its name."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._part.rename(self.path)
         self._state_file.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Lets other processes at the file."""
         self._file.close()
 
     def _lines(self, start: int) -> Iterator[str]:
