@@ -383,6 +383,7 @@ def _quiet_libraries() -> None:
         ".*across ranks is recommended.*",
         ".*LeafSpec.*is deprecated.*",
         ".*smaller than the logging.*",
+        ".*in eval mode at the start.*",  # a frozen encoder
     )
     for message in known:
         warnings.filterwarnings("ignore", message=message)
