@@ -1,1 +1,16 @@
 """AVCE-PL: contrastive valence/arousal learning as a PyTorch Lightning experiment suite."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from avce_pl.predict.model import load
+
+__all__ = ["load"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "load":  # on demand: `avce --help` and the tables need neither OpenCV nor torch
+        from avce_pl.predict.model import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

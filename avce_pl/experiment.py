@@ -4,8 +4,6 @@ Everything below this module takes plain arguments and can be used without Hydra
 """
 
 import fcntl
-import hashlib
-import importlib
 import json
 import logging
 import os
@@ -33,6 +31,7 @@ from rich.console import Console
 
 from avce_pl import tracking
 from avce_pl.backbone.base import Backbone, read_state_dict
+from avce_pl.building import build
 from avce_pl.callbacks.history import History
 from avce_pl.callbacks.interruption import Interruption
 from avce_pl.callbacks.predictions import PredictionWriter
@@ -41,9 +40,11 @@ from avce_pl.dataset.datamodule import FaceDataModule
 from avce_pl.errors import AvceError, Interrupted
 from avce_pl.method.base import Method
 from avce_pl.metrics.expression import ExpressionMetrics
+from avce_pl.predict.run_folder import open_run, run_digest
 from avce_pl.report.run_figure import draw_run
 from avce_pl.report.summary import print_run
-from avce_pl.settings import Settings, check_arguments, nearest, parameters, read_settings
+from avce_pl.settings import Settings, nearest, read_settings
+from avce_pl.transfer import source_digest, start_from
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ _NOT_THE_RESULT = (
     "output_root",
     "root",
     "force",
+    "init_from",  # its run's digest is in the identity instead
+    "freeze",  # the same, where something is frozen
     "logger",
     "callbacks.checkpoint_minutes",
     "dataset.root",
@@ -113,33 +116,6 @@ def run_experiment(config: DictConfig) -> float:
     else:
         print_run(folder, record, Console())
     return best
-
-
-def build(section: Mapping[str, Any], group: str, **given: Any) -> Any:
-    """Builds the object that a group's YAML describes.
-
-    Args:
-        section: ``name``, ``_target_`` (a class of this package) and the class's parameters.
-        group: the group's name, for messages.
-        given: parameters that the program supplies.
-
-    Raises:
-        AvceError: ``_target_`` is not a class of this package, or a parameter is wrong.
-    """
-    target = str(section.get("_target_"))
-    module, _, name = target.rpartition(".")
-    if not module.startswith("avce_pl."):
-        raise AvceError(
-            f"{group}._target_={target} is refused: only classes of avce_pl are built from a configuration."
-        )
-    try:
-        cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise AvceError(f"{group}._target_={target} cannot be imported: {error}.") from error
-    wanted = parameters(cls)
-    given = {key: value for key, value in given.items() if key in wanted}
-    section = {key: value for key, value in section.items() if key not in ("name", "_target_")}
-    return cls(**check_arguments(cls, section, group, given), **given)
 
 
 def build_datamodule(settings: Settings) -> FaceDataModule:
@@ -208,17 +184,9 @@ def load_run(folder: Path | str) -> Method:
     Raises:
         AvceError: the folder holds no finished run.
     """
-    folder = Path(folder)
-    best = folder / "checkpoints" / "best.ckpt"
-    if not all(path.is_file() for path in (folder / "config.yaml", folder / "identity.json", best)):
-        raise AvceError(
-            f"{folder} holds no trained run (config.yaml, identity.json, checkpoints/best.ckpt). Give the folder that "
-            "`python run.py` printed at its end."
-        )
-    settings = read_settings(_plain_yaml(folder / "config.yaml"))
-    identity = json.loads((folder / "identity.json").read_text())
-    module = build_module(settings, identity.get("dataset.classes", 0), weights=False)
-    module.load_state_dict(read_state_dict(best))
+    run = open_run(folder)
+    module = build_module(read_settings(run.config), run.classes, weights=False)
+    module.load_state_dict(read_state_dict(run.checkpoint))
     return module.eval()
 
 
@@ -231,10 +199,10 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
     if settings.callbacks.monitor is None:
         settings.callbacks.monitor = "val/accuracy" if classes else "val/ccc_mean"
     config = settings.model_dump(mode="json")
-    identity = _identity(config) | {"dataset.fingerprint": datamodule.fingerprint}
+    identity = _identity(config) | _origin(settings) | {"dataset.fingerprint": datamodule.fingerprint}
     if classes:
         identity["dataset.classes"] = classes
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    digest = run_digest(identity)
 
     _refuse_other_run(folder, identity, force=settings.force)
     finished = folder / "metrics.json"
@@ -246,6 +214,10 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
 
     module = build_module(settings, classes)
     monitor = _known_monitor(settings.callbacks.monitor, module)
+    if settings.init_from is not None:
+        start_from(module, settings.init_from)
+    if settings.freeze == "encoder":
+        module.freeze_encoder()
     checkpoints = folder / "checkpoints"
     last = checkpoints / "last.ckpt"
     best = ModelCheckpoint(
@@ -271,7 +243,7 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         trainer = build_trainer(settings, folder, callbacks, loggers)
         if last.exists():
             log.info("going on from %s", last)
-        elif settings.backbone.get("weights") is None:
+        elif settings.backbone.get("weights") is None and settings.init_from is None:
             module.initialise(_first_images(datamodule, 256))
         log.info(
             "%s on %s: %d px, %d epochs, batches of %d, run folder %s",
@@ -345,6 +317,23 @@ def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def _origin(settings: Settings) -> dict[str, Any]:
+    """What the first weights and what is frozen add to the identity; nothing for a run from scratch."""
+    pretrained = settings.backbone.get("weights") is not None
+    if settings.init_from is not None and pretrained:
+        raise AvceError("init_from and backbone.weights both give the backbone's first weights. Choose one of them.")
+    if settings.freeze == "encoder" and settings.init_from is None and not pretrained:
+        raise AvceError(
+            "freeze=encoder would keep random weights. Give trained ones: init_from=RUN_FOLDER or backbone.weights=..."
+        )
+    origin: dict[str, Any] = {}
+    if settings.init_from is not None:
+        origin["init_from"] = source_digest(settings.init_from)
+    if settings.freeze != "none":
+        origin["freeze"] = settings.freeze
+    return origin
+
+
 def _refuse_other_run(folder: Path, identity: Mapping[str, Any], *, force: bool) -> None:
     file = folder / "identity.json"
     if force:
@@ -393,10 +382,6 @@ def _write(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _plain_yaml(path: Path) -> dict[str, Any]:
-    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
-
-
 def _circumstances() -> dict[str, Any]:
     """Versions and machine, as far as they help to repeat a run and name nobody."""
     commit = subprocess.run(
@@ -419,6 +404,7 @@ def _quiet_libraries() -> None:
         ".*across ranks is recommended.*",
         ".*LeafSpec.*is deprecated.*",
         ".*smaller than the logging.*",
+        ".*in eval mode at the start.*",  # a frozen encoder
     )
     for message in known:
         warnings.filterwarnings("ignore", message=message)

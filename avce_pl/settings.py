@@ -65,6 +65,8 @@ class Settings(BaseModel):
     output_root: Path
     root: Path | None
     force: bool
+    init_from: Path | None = None  # runs of older versions lack it and the next
+    freeze: Literal["none", "encoder"] = "none"
     method: Section
     backbone: Section
     dataset: Section

@@ -5,9 +5,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from pydantic import Field
 
+from avce_pl.building import build
 from avce_pl.command_line import CONF, explain
 from avce_pl.errors import AvceError
-from avce_pl.experiment import build
 from avce_pl.settings import check_arguments, nearest, read_settings
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from avce_pl.dataset.augmentation import Augmentation, normalise
+from avce_pl.dataset.augmentation import Augmentation, normalise, resize_side
 from avce_pl.dataset.index import EXPRESSION_NAMES, SPLITS, FaceIndex
 from avce_pl.dataset.loading import (
     Batch,
@@ -72,7 +72,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         self.image_size = image_size
-        self.resize_size = resize_size or round(image_size * 8 / 7)
+        self.resize_size = resize_side(image_size, resize_size)
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.colour_jitter = colour_jitter

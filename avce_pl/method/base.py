@@ -1,6 +1,6 @@
 """What every method shares: prediction, the supervised loss, evaluation, counting and logging of batches."""
 
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import pytorch_lightning as pl
 import torch
@@ -62,6 +62,18 @@ class Method(pl.LightningModule):
         prediction: Tensor = self.regressor(self.backbone(image))
         return prediction
 
+    def freeze_encoder(self) -> None:
+        """Keeps the encoder as it is: its parameters in no optimizer, its BatchNorm statistics fixed."""
+        self.backbone.encoder.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets training mode for all but a frozen encoder."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.backbone.encoder.parameters()):
+            self.backbone.encoder.eval()
+        return self
+
     def initialise(self, images: Tensor) -> None:
         """Sets the first weights of encoder and compressor from training images (N, 3, H, W)."""
         initialise_from_data(self.backbone, images, self.seed)
@@ -105,7 +117,7 @@ class Method(pl.LightningModule):
             counted: whether this is the step that counts.
             stale_moments: whether trunk networks outside `loss` move along their old Adam moments all the same.
         """
-        found = cast(list[LightningOptimizer] | LightningOptimizer, self.optimizers())
+        found = self.optimizers()
         optimizers = found if isinstance(found, list) else [found]
         for position, optimizer in enumerate(optimizers):
             optimizer.zero_grad(set_to_none=position > 0 or not stale_moments)

@@ -28,7 +28,7 @@ class ExpressionMetrics(MetricCollection):
             }
         )
 
-    def update(self, prediction: Tensor, target: Tensor) -> None:
+    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
         """Adds a batch: (N, classes) logits and (N,) classes.
 
         Raises:

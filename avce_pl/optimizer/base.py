@@ -28,8 +28,9 @@ class Recipe(ABC):
         self.head_momentum = head_momentum
 
     def trunk(self, parameters: Iterable[Parameter], scale: float = 1.0) -> Adam:
-        """Adam for encoder, compressor and regressor, its learning rate multiplied by `scale`."""
-        return Adam(list(parameters), lr=self.learning_rate * scale, betas=self.betas, fused=True)
+        """Adam for encoder, compressor and regressor as far as they train, its learning rate multiplied by `scale`."""
+        parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        return Adam(parameters, lr=self.learning_rate * scale, betas=self.betas, fused=True)
 
     def heads(self, parameters: Iterable[Parameter]) -> SGD:
         """SGD for projection head and discriminative head."""

@@ -1,0 +1,35 @@
+"""Builds one object from one group's section of the configuration; knows neither Hydra nor Lightning."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from avce_pl.errors import AvceError
+from avce_pl.settings import check_arguments, parameters
+
+
+def build(section: Mapping[str, Any], group: str, **given: Any) -> Any:
+    """Builds the object that a group's YAML describes.
+
+    Args:
+        section: ``name``, ``_target_`` (a class of this package) and the class's parameters.
+        group: the group's name, for messages.
+        given: parameters that the program supplies.
+
+    Raises:
+        AvceError: ``_target_`` is not a class of this package, or a parameter is wrong.
+    """
+    target = str(section.get("_target_"))
+    module, _, name = target.rpartition(".")
+    if not module.startswith("avce_pl."):
+        raise AvceError(
+            f"{group}._target_={target} is refused: only classes of avce_pl are built from a configuration."
+        )
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise AvceError(f"{group}._target_={target} cannot be imported: {error}.") from error
+    wanted = parameters(cls)
+    given = {key: value for key, value in given.items() if key in wanted}
+    section = {key: value for key, value in section.items() if key not in ("name", "_target_")}
+    return cls(**check_arguments(cls, section, group, given), **given)

@@ -1,0 +1,182 @@
+"""Images, videos and cameras as one stream of frames, read ahead in a thread."""
+
+import contextlib
+import glob
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avce_pl.errors import AvceError
+from avce_pl.predict.model import read_image
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
+
+_AHEAD = 8
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where frames come from.
+
+    Attributes:
+        name: the path as it was given, or ``camera 0``.
+        kind: what it is.
+        frames: how many it says it has; 1 for an image, ``None`` where it does not say.
+        rate: frames per second; 0 for an image or where it does not say.
+    """
+
+    name: str
+    kind: Literal["image", "video", "camera"]
+    frames: int | None
+    rate: float
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture.
+
+    Attributes:
+        source: position of its source in the list.
+        number: counted from 0 in a video; ``None`` for an image.
+        time: seconds from the beginning; ``None`` for an image.
+        image: (H, W, 3) uint8 RGB; ``None`` where it could not be read.
+    """
+
+    source: int
+    number: int | None
+    time: float | None
+    image: NDArray[np.uint8] | None
+
+
+def find_sources(paths: Sequence[str]) -> list[Source]:
+    """Images and videos at paths: files, folders (with all that is in them) and patterns such as ``faces/*.jpg``.
+
+    Raises:
+        AvceError: something is not there or is neither an image nor a video by its ending.
+    """
+    files: dict[str, None] = {}
+    for path in paths:
+        if os.path.isdir(path):
+            found = [str(p) for p in sorted(Path(path).rglob("*")) if p.suffix.lower() in IMAGES + VIDEOS]
+            if not found:
+                raise AvceError(f"The folder {path} holds no images or videos ({', '.join(IMAGES + VIDEOS)}).")
+        elif os.path.exists(path):
+            found = [path]
+        else:
+            found = sorted(glob.glob(path, recursive=True))
+            if not found:
+                raise AvceError(f"There is no file, folder or match for {path}.")
+        files |= dict.fromkeys(found)
+    return [_source(file) for file in files]
+
+
+def camera(number: int) -> Source:
+    """A camera of this machine.
+
+    Raises:
+        AvceError: there is no such camera.
+    """
+    capture = _open(number)
+    opened = capture.isOpened()
+    capture.release()
+    if not opened:
+        raise AvceError(f"There is no camera {number}, or another program uses it. Cameras are counted from 0.")
+    return Source(f"camera {number}", "camera", None, 0.0)
+
+
+def read(sources: Sequence[Source], source: int = 0, frame: int = 0) -> Iterator[Frame]:
+    """All frames of all sources in order, from a frame of a source on.
+
+    A damaged image, or a video that cannot be opened, is one `Frame` without an image.
+    """
+    waiting: queue.Queue[Frame | BaseException | None] = queue.Queue(_AHEAD)
+    stop = threading.Event()
+
+    def put(item: Frame | BaseException | None) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                waiting.put(item, timeout=0.1)
+                return
+
+    def work() -> None:
+        try:
+            for position in range(source, len(sources)):
+                for item in _frames(sources[position], position, frame if position == source else 0):
+                    put(item)
+                    if stop.is_set():
+                        return
+            put(None)
+        except BaseException as error:  # handed to the reader
+            put(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while (item := waiting.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _source(file: str) -> Source:
+    ending = Path(file).suffix.lower()
+    if ending in IMAGES:
+        return Source(file, "image", 1, 0.0)
+    if ending not in VIDEOS:
+        raise AvceError(f"{file} is neither an image nor a video by its ending ({', '.join(IMAGES + VIDEOS)}).")
+    capture = _open(file)
+    frames, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    return Source(file, "video", frames if frames > 0 else None, rate if 0 < rate < 1000 else 0.0)
+
+
+def _frames(source: Source, position: int, start: int) -> Iterator[Frame]:
+    if source.kind == "image":
+        if start == 0:
+            try:
+                yield Frame(position, None, None, read_image(source.name))
+            except AvceError:
+                yield Frame(position, None, None, None)
+        return
+    live = source.kind == "camera"
+    capture = _open(int(source.name.removeprefix("camera ")) if live else source.name)
+    try:
+        for _ in range(start):  # seeking is not exact in all codecs
+            capture.grab()
+        number, began = start, time.monotonic()
+        while capture.grab():
+            # a video with a varying rate says the time; one that does not says 0 for all of its frames
+            said = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            moment = said if said > 0 or number == 0 else number / (source.rate or 25)
+            decoded, image = capture.retrieve()
+            picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if decoded else None
+            yield Frame(position, number, time.monotonic() - began if live else moment, picture)  # type: ignore[arg-type]
+            number += 1
+        if number == 0:
+            yield Frame(position, None, None, None)
+    finally:
+        capture.release()
+
+
+def _open(source: str | int) -> cv2.VideoCapture:
+    """Opens a video or camera; what OpenCV and FFmpeg would print about a bad one is said by us."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.VideoCapture(source)
+    finally:
+        cv2.utils.logging.setLogLevel(level)

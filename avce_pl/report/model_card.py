@@ -1,0 +1,196 @@
+"""``MODEL_CARD.md`` of a run: what was trained on what, how well it does, and what it must not be used for."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from numpy.typing import NDArray
+
+from avce_pl.errors import AvceError
+from avce_pl.report.summary import METRICS
+
+RESAMPLES = 2000
+AXES = ("valence", "arousal")
+
+_ON_REQUEST = (
+    "given away by its owners on request and under their agreement, as a rule for non-commercial research only; the "
+    "faces are of real people. Weights trained on it inherit these limits: read your agreement before you pass them on."
+)
+_DATA = {
+    "synthetic": "procedural faces of this project (MIT); they show nobody.",
+    "synthetic_video": "procedural faces of this project (MIT); they show nobody.",
+    "affectnet": f"AffectNet, {_ON_REQUEST}",
+    "aff_wild": f"Aff-Wild, {_ON_REQUEST}",
+    "aff_wild2": f"Aff-Wild2, {_ON_REQUEST}",
+    "afew_va": f"AFEW-VA, {_ON_REQUEST}",
+    "raf_db": f"RAF-DB, {_ON_REQUEST}",
+    "csv": "images of your own; whoever passes the weights on has to know their licence and the consent of the people.",
+    "official": "unknown to this program; the authors name AffectNet, Aff-Wild, Aff-Wild2 and AFEW-VA. Each is "
+    f"{_ON_REQUEST}",
+}
+
+
+def write_model_card(folder: Path) -> Path:
+    """Writes ``MODEL_CARD.md`` into the folder of a finished run, or of imported weights.
+
+    Raises:
+        AvceError: the folder holds no finished run.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise AvceError(f"{folder} holds no run. Give the folder that `python run.py` printed at its end.")
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    card = folder / "MODEL_CARD.md"
+    if config["dataset"]["name"] == "official":
+        card.write_text(_imported(config), encoding="utf-8")
+        return card
+    if not (folder / "metrics.json").is_file():
+        raise AvceError(f"{folder} has not finished its training. Let it finish first: run its command again.")
+    record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    table = pd.read_parquet(folder / "predictions.parquet")
+    if "predicted_valence" not in table:
+        raise AvceError(f"{folder} tells expressions apart; model cards are written for valence and arousal.")
+    card.write_text(_trained(config, record, table), encoding="utf-8")
+    return card
+
+
+def intervals(table: pd.DataFrame, unit: str | None) -> dict[str, tuple[float, float, float]]:
+    """Metrics over all rows with percentile bootstrap intervals, resampled by whole people or videos.
+
+    Args:
+        table: the columns valence, arousal, predicted_valence and predicted_arousal.
+        unit: the column whose values are resampled; ``None`` resamples single rows.
+
+    Returns:
+        ``ccc_valence`` and so on -> value, lower and upper end of the 95% interval.
+    """
+    group = np.arange(len(table)) if unit is None else pd.factorize(table[unit])[0]
+    groups = int(group.max()) + 1
+    generator = np.random.default_rng(0)
+    drawn = generator.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES)
+    found: dict[str, tuple[float, float, float]] = {}
+    for axis in AXES:
+        label, predicted = (table[name].to_numpy(np.float64) for name in (axis, f"predicted_{axis}"))
+        columns = [np.ones(len(table)), label, predicted, label**2, predicted**2, label * predicted]
+        columns.append(np.sign(label) == np.sign(predicted))
+        sums = np.stack([np.bincount(group, weights=column, minlength=groups) for column in columns], axis=1)
+        value, spread = _metrics(sums.sum(axis=0, keepdims=True)), _metrics(drawn.astype(np.float64) @ sums)
+        for name in METRICS:
+            low, high = np.quantile(spread[name], (0.025, 0.975))
+            found[f"{name}_{axis}"] = float(value[name][0]), float(low), float(high)
+    return found
+
+
+def _metrics(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """CCC, PCC, RMSE and SAGR from (N, 7) sums: count, y, p, y², p², yp, equal signs."""
+    count, label, predicted, label2, predicted2, product, agreeing = sums.T
+    mean_y, mean_p = label / count, predicted / count
+    variance_y, variance_p = label2 / count - mean_y**2, predicted2 / count - mean_p**2
+    covariance = product / count - mean_y * mean_p
+    spread = np.sqrt(np.maximum(variance_y * variance_p, 0))
+    return {
+        "ccc": 2 * covariance / np.maximum(variance_y + variance_p + (mean_y - mean_p) ** 2, 1e-12),
+        "pcc": np.where(spread > 0, covariance / np.where(spread > 0, spread, 1), 0),
+        "rmse": np.sqrt(np.maximum(label2 - 2 * product + predicted2, 0) / count),
+        "sagr": agreeing / count,
+    }
+
+
+def _trained(config: Mapping[str, Any], record: Mapping[str, Any], table: pd.DataFrame) -> str:
+    data, run, size = record["data"], record["run"], config["dataset"]["image_size"]
+    unit = next((name for name in ("subject", "video") if (table[name].astype(str) != "").all()), None)
+    values = intervals(table, unit)
+    rows = "\n".join(
+        f"| {axis} | " + " | ".join(_interval(values[f"{name}_{axis}"]) for name in METRICS) + " |" for axis in AXES
+    )
+    by = f"whole {unit}s ({table[unit].nunique():,})" if unit else "single images (who is on them is not known)"
+    flatters = (
+        "" if data["test_split"] == "test" else "\nThese images also chose the best epoch: the numbers flatter.\n"
+    )
+    start = f"\n- Started from: `{config['init_from']}`, frozen: {config['freeze']}" if config.get("init_from") else ""
+    shares = ", ".join(f"{split} {count:,}" for split, count in data["rows"].items())
+    return f"""# Model card: {record["name"]}
+
+Valence (unpleasant −1 to pleasant 1) and arousal (calm −1 to excited 1) of a cropped face.
+
+- Method: {record["method"].upper()} (Kim & Song, ECCV 2022), {record["crl_formula"]}, mining {record["mining"]}
+- Backbone: {record["backbone"]}, {record["parameters"]["inference"]:,} parameters at inference
+- Input: {size} × {size} px, RGB{start}
+- Run: seed {record["seed"]}, digest `{record["digest"][:16]}`, commit {run["commit"]}, {run["finished"]}
+
+## Data
+
+- Data set: `{record["dataset"]}`: {_DATA.get(record["dataset"], "see its owners' terms.")}
+- Protocol: {data["protocol"]}; images: {shares}
+- Left out: {_counts(data["dropped"])}; not readable: {_counts(data["bad_images"])}
+- Fingerprint: `{data["fingerprint"]}`
+
+## How well it does
+
+On {len(table):,} images of the {data["test_split"]} split, best epoch by {record["monitor"]}. In brackets 95% bootstrap
+intervals over {by}, {RESAMPLES:,} resamples; they say how the number would vary with other
+{unit or "image"}s of the same kind, not with another training or another kind of picture.
+
+| | {" | ".join(name.upper() for name in METRICS)} |
+|---|{"---|" * len(METRICS)}
+{rows}
+{flatters}
+{_USE}"""
+
+
+def _imported(config: Mapping[str, Any]) -> str:
+    size = config["dataset"]["image_size"]
+    return f"""# Model card: the authors' published weights
+
+Valence (unpleasant −1 to pleasant 1) and arousal (calm −1 to excited 1) of a cropped face.
+
+- Method: AVCE (Kim & Song, ECCV 2022), weights of the authors' release, imported by `avce import-official`
+- Backbone: {config["backbone"]["name"]}
+- Input: {size} × {size} px, RGB
+- {config["note"]}
+
+## Data
+
+{_DATA["official"][0].upper()}{_DATA["official"][1:]} The release carries no licence of its own.
+
+## How well it does
+
+Not measured here. Test it on faces whose labels you have before you use it.
+
+{_USE}"""
+
+
+def _interval(found: tuple[float, float, float]) -> str:
+    value, low, high = found
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.items()) or "none"
+
+
+_USE = """## Meant for
+
+Research on facial expression: comparing methods, describing how shown expressions change over time within one person's
+recording, always with a human who looks at the pictures.
+
+## Not meant for
+
+- Telling what somebody feels, thinks or intends. The numbers describe what annotators see in a face.
+- Detecting lies, diagnosing illness, or deciding about people: hiring, schooling, policing, insurance, border control.
+  In the European Union, inferring emotions at work and in education is prohibited with few exceptions (AI Act,
+  Article 5).
+- Watching people who have not agreed to it.
+
+## Limits
+
+- It has seen only faces like those it was trained on. Age, skin, culture, glasses, hair, light, pose and camera that
+  are rare there make it worse, and nothing in its output says so; differences between groups of people were not
+  measured.
+- It always answers, also for what is no face. The detector's confidence says nothing about valence and arousal.
+- Crops must be made as in training: `avce predict` and `avce_pl.load` do so.
+- Annotators disagree with each other; a difference smaller than the RMSE above means little.
+"""
