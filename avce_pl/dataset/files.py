@@ -6,8 +6,9 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypedDict
 
 import cv2
 import numpy as np
@@ -113,6 +114,20 @@ class ImageFiles:
         return crop_face(image, _face(self.boxes[row].tolist()), self.side, self.margin)
 
 
+class Reading(NamedTuple):
+    """What a reader makes of the labels.
+
+    Attributes:
+        index: The rows that could be read.
+        problems: What is wrong with the others; nothing is trained on while there is anything.
+        places: Why rows were left out (`FaceIndex.dropped`) -> where the first of them are.
+    """
+
+    index: FaceIndex
+    problems: Sequence[Finding] = ()
+    places: Mapping[str, str] = {}
+
+
 class FileOptions(TypedDict, total=False):
     """The options that all data sets of image files share; see `FileDataModule`."""
 
@@ -202,12 +217,32 @@ class FileDataModule(FaceDataModule):
         """The reader's own options, as far as they decide what is in the index; JSON-able."""
 
     @abstractmethod
-    def read(self) -> FaceIndex:
-        """Reads the annotations. Whether the images are there is not its business."""
+    def read(self) -> Reading:
+        """Reads the annotations. Whether the images are there is not its business.
+
+        Raises:
+            AvceError: nothing can be read.
+        """
+
+    def read_all(self) -> FaceIndex:
+        """Reads the annotations.
+
+        Raises:
+            AvceError: something is wrong with them; the text lists it.
+        """
+        reading = self.read()
+        if reading.problems:
+            raise wrong_labels(self.root, reading.problems)
+        return reading.index
 
     def findings(self) -> list[Finding]:
-        """What the reader noticed about the layout beside the rows; for `avce data check`."""
+        """What the reader notices about the layout beside the rows; for `avce data check`."""
         return []
+
+    @property
+    def unprepared(self) -> str:
+        """Why there are no images yet, and what to do about it; "" if there are."""
+        return ""
 
     def missing(self, wanted: str) -> AvceError:
         """The error that the data set, or a part of it, is not where it was looked for.
@@ -243,8 +278,7 @@ class FileDataModule(FaceDataModule):
         keep = np.ones(len(table), bool)
         keep[rows] = False
         self._bad_images = dict(Counter(faults.tolist()))
-        landmarks = None if index.landmarks is None else index.landmarks[keep]
-        return self.thinned(FaceIndex.build(table[keep], index.protocol, index.dropped, landmarks, index.identity))
+        return self.thinned(replace(index, table=table).select(keep))
 
     def thinned(self, index: FaceIndex) -> FaceIndex:
         """The index with `stride` and `frames_per_video` applied to the videos of the training split."""
@@ -260,17 +294,15 @@ class FileDataModule(FaceDataModule):
                 chosen = chosen[np.linspace(0, len(chosen) - 1, self.frames_per_video).round().astype(int)]
             keep[order] = False
             keep[chosen] = True
-        landmarks = None if index.landmarks is None else index.landmarks[keep]
-        return FaceIndex.build(table[keep], index.protocol, index.dropped, landmarks, index.identity)
+        return index.select(keep)
 
-    def examined(self) -> tuple[FaceIndex, NDArray[np.str_], dict[str, str]]:
-        """What `read` gives after a look at every image.
+    def examined(self, index: FaceIndex) -> tuple[FaceIndex, NDArray[np.str_], dict[str, str]]:
+        """What was read, after a look at every image.
 
         Returns:
             The index with `bytes`; each row's fault, "" for none; and listed path -> path in the index, of the images
             whose names differ in upper and lower case from what is listed.
         """
-        index = self.read()
         table = index.table
         sizes, faults = examine_all(self.image_root, table)
         renamed = _other_case(self.image_root, table["path"][faults == "missing"])
@@ -308,7 +340,7 @@ class FileDataModule(FaceDataModule):
         return self.cache_dir / f"index-{key}"
 
     def _build_index(self, folder: Path) -> None:
-        index, faults, _ = self.examined()
+        index, faults, _ = self.examined(self.read_all())
         index.save(folder)
         bad = pd.DataFrame({"row": np.arange(len(faults)), "path": index.table["path"], "fault": faults})
         bad[faults != ""].to_csv(folder / "bad_images.csv", index=False)
@@ -320,6 +352,16 @@ class FileDataModule(FaceDataModule):
             f"{len(lines)} images under {self.image_root} cannot be used:\n" + "\n".join(lines[:_LISTED]) + f"{more}\n"
             "Repair them or take them out of the list, or go on without them with dataset.on_bad_image=skip."
         )
+
+
+def wrong_labels(root: Path, problems: Sequence[Finding]) -> AvceError:
+    """The error that labels are not what they should be."""
+    lines = [f"  {problem.where}: {problem.detail}" for problem in problems]
+    more = f"\n  and {len(lines) - _LISTED} more" if len(lines) > _LISTED else ""
+    return AvceError(
+        f"The labels in {root} are not what they should be:\n" + "\n".join(lines[:_LISTED]) + f"{more}\n"
+        "Put these files right or aside, or unpack them again."
+    )
 
 
 def enumerate_names(names: Iterable[str]) -> str:
