@@ -13,14 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from avce_pl.dataset.files import FileDataModule, FileOptions, Reading
 from avce_pl.dataset.index import BOX, FaceIndex
 from avce_pl.dataset.layout import Table, doubled, folders, relative
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
+from avce_pl.progress import track
 
 _CODES = range(11)
 _CONTEMPT, _NONE, _UNCERTAIN, _NON_FACE = 7, 8, 9, 10
@@ -453,8 +452,7 @@ def _load_all(
     starts = range(0, len(ids), _AT_A_TIME)
     with ThreadPoolExecutor() as pool:
         parts = pool.map(lambda start: [load(name) for name in ids[start : start + _AT_A_TIME]], starts)
-        bar = track(parts, f"Reading {split} labels", len(starts), console=Console(stderr=True), transient=True)
-        loaded = [one for part in bar for one in part]
+        loaded = [one for part in track(parts, f"Reading {split} labels", len(starts)) for one in part]
     return [one for one in loaded if isinstance(one, list)], [one for one in loaded if isinstance(one, Finding)]
 
 

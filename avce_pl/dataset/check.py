@@ -15,11 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from avce_pl.dataset.datamodule import Sampler, balancing_groups
-from avce_pl.dataset.files import FileDataModule, ImageFiles, progress
+from avce_pl.dataset.files import FileDataModule, ImageFiles
 from avce_pl.dataset.index import BOX, EXPRESSION_NAMES, LABELS, SPLITS, FaceIndex
 from avce_pl.dataset.loading import expected_draws
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
+from avce_pl.progress import track
 
 BINS = 20
 """Bins along valence and along arousal of the label histograms."""
@@ -205,8 +206,9 @@ def _contents(root: Path, table: pd.DataFrame, faults: NDArray[np.str_]) -> "pd.
         return hashlib.blake2b((root / path).read_bytes(), digest_size=16).hexdigest()
 
     hashes: list[str] = []
+    starts = range(0, len(files), _AT_A_TIME)
     with ThreadPoolExecutor() as pool:
-        for start in progress(range(0, len(files), _AT_A_TIME), "Comparing images"):
+        for start in track(starts, "Comparing images", len(starts)):
             hashes += pool.map(content, files["path"].iloc[start : start + _AT_A_TIME])
     return pd.Series(hashes, files.index, str)
 

@@ -15,8 +15,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
-from rich.console import Console
-from rich.progress import track
 
 from avce_pl.dataset.cache import ImageArray, cached, digest, write_images
 from avce_pl.dataset.datamodule import FaceDataModule, Jitter, Natural, Positive, Sampler, Seed
@@ -26,6 +24,7 @@ from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
 from avce_pl.face.crop import Box, crop_face, misplaced
 from avce_pl.face.media import decode
+from avce_pl.progress import track
 
 _AT_A_TIME = 256
 _LISTED = 20
@@ -58,7 +57,7 @@ def examine_all(root: Path, table: pd.DataFrame) -> tuple[NDArray[np.int64], NDA
     found: list[tuple[int, str]] = []
     starts = range(0, len(table), _AT_A_TIME)
     with ThreadPoolExecutor() as pool:
-        for start in progress(starts, "Checking images"):
+        for start in track(starts, "Checking images", len(starts)):
             part = table.iloc[start : start + _AT_A_TIME]
             paths = [root / path for path in part["path"]]
             found += pool.map(examine, paths, part[BOX].itertuples(index=False, name=None))
@@ -393,11 +392,7 @@ def _other_case(root: Path, paths: "pd.Series[str]") -> dict[int, str]:
 
 
 def _decoded(files: ImageFiles) -> Iterator[NDArray[np.uint8]]:
+    starts = range(0, len(files), _AT_A_TIME)
     with ThreadPoolExecutor() as pool:
-        for start in progress(range(0, len(files), _AT_A_TIME), "Decoding images"):
+        for start in track(starts, "Decoding images", len(starts)):
             yield from pool.map(files.__getitem__, range(start, min(start + _AT_A_TIME, len(files))))
-
-
-def progress(starts: range, what: str) -> Iterator[int]:
-    """The numbers of a range, with a bar that shows the time left."""
-    yield from track(starts, what, console=Console(stderr=True), transient=True)

@@ -312,7 +312,6 @@ def to_numbers(
 
 def inspect_video(path: Path) -> int | None:
     """Number of frames of a video file; None if it cannot be opened or ends before its header says."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what it would print is said in the finding
     video = cv2.VideoCapture(str(path))
     try:
         count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
