@@ -142,7 +142,8 @@ def test_without_faults_there_are_no_findings(written: Path) -> None:
 
 
 def test_every_fault_is_found(spoilt: Path) -> None:
-    findings = module(spoilt).findings()
+    data = module(spoilt)
+    findings = data.problems + data.findings()
     assert {finding.kind for finding in findings} == set(FAULTS)
     assert kinds(findings, fault=False) == {"no_face", "nested"}
     text = complaint(spoilt, frames=str(prepared_nothing(spoilt)))

@@ -1,4 +1,4 @@
-"""Every fault that the generator can put into a layout is found by a check, with its place; none where there is none."""
+"""A check finds every fault that the generator can put into a layout, with its place, and none where there is none."""
 
 import copy
 import pickle
