@@ -38,6 +38,8 @@ def protocol_table() -> Table:
 
 def _counts(protocol: Protocol, split: str) -> str:
     """Rows, and videos below; – where neither is known."""
-    lines = [f"{protocol.rows[split]:,}"] if split in protocol.rows else []
-    lines += [f"{protocol.videos[split]:,} videos"] if split in protocol.videos else []
+    lines = []
+    for known, unit in ((protocol.rows, ""), (protocol.videos, " videos")):
+        count = known.get(split, sum(known.values()) if split == "all" else 0)
+        lines += [f"{count:,}{unit}"] if count else []
     return "\n".join(lines) or "–"

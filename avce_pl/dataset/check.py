@@ -133,8 +133,8 @@ def check(data: FileDataModule, name: str) -> CheckUp:
         findings.append(Finding(False, "left_out", places.get(why, ""), f"{count:,} rows: {why}."))
     shifts = list(_shifts(index))
     findings += _shift_findings(index, shifts)
-    usable = index if data.unprepared else index.select(faults == "")
-    record["protocol"]["split_hash"] = data.thinned(usable).split_hash
+    usable = data.thinned(index.select(faults == ""))
+    record["protocol"]["split_hash"] = usable.split_hash if len(usable.table) else ""
     record |= {
         "splits": {split: _summary(index, faults, split, protocol) for split in SPLITS if len(index.rows(split))},
         "total": {
@@ -187,13 +187,13 @@ def _split_findings(index: FaceIndex, protocol: Protocol) -> Iterator[Finding]:
             yield Finding(True, "empty_split", split, f"There are no {split} rows.")
     # Other counts than the real release's are no fault: it may be a part, or another edition.
     for split in (*SPLITS, "all"):
-        part = table if split == "all" else table[table["split"] == split]
+        part, where = (table, "in all") if split == "all" else (table[table["split"] == split], f"in {split}")
         for what, known, found in (
             ("rows", protocol.rows, len(part)),
             ("videos", protocol.videos, _count(part, "video")),
         ):
             if split in known and found != known[split]:
-                detail = f"{found:,} {split} {what}; the real release has {known[split]:,} under this protocol."
+                detail = f"{found:,} {what} {where}; the real release has {known[split]:,} under this protocol."
                 yield Finding(False, f"expected_{what}", split, detail)
 
 

@@ -56,7 +56,7 @@ def check_page(record: dict[str, Any], samples: Sequence[Sample], regions: int) 
     ]
     if splits:
         parts += ["<h2>Splits</h2>", _table(SPLIT_COLUMNS, split_cells(record))]
-        parts.append(f"<p class=faint>Hash of the split: {escape(protocol['split_hash'])}</p>")
+        parts.append(f"<p class=faint>split_hash {escape(protocol['split_hash'] or '–')}</p>")
     parts += _findings(record)
     if labelled := {split: summary for split, summary in splits.items() if "valence" in summary}:
         figures = [_plane(summary["plane"], split) for split, summary in labelled.items()]

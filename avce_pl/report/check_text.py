@@ -20,7 +20,7 @@ def print_check(record: dict[str, Any], console: Console) -> None:
     protocol = record["protocol"]
     console.print(f"{record['dataset']}, protocol {protocol['name']}: {protocol['description']}", markup=False)
     if split_hash := protocol.get("split_hash"):
-        console.print(f"split {split_hash}", markup=False, highlight=False)
+        console.print(f"split_hash {split_hash}", markup=False, highlight=False)
     if splits := record.get("splits"):
         _print_splits(record, console)
         _print_expressions(splits, console)
