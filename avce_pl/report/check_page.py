@@ -30,7 +30,7 @@ details ul { margin: .5rem 0; padding-left: 1.25rem; } li { font-size: .875rem; 
 .row { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; } .row figure { flex: 0 1 19rem; }
 .wide figure { flex: 1 1 20rem; max-width: 34rem; }
 figure img { display: block; max-width: 100%; height: auto; }
-td.bar { width: 14rem; min-width: 9rem; } td.bar i { display: block; height: .8rem; background: var(--bar); }
+td.bar { width: 14rem; min-width: min(9rem, 18vw); } td.bar i { display: block; height: .8rem; background: var(--bar); }
 .faces { display: grid; grid-template-columns: repeat(5, 1fr); gap: 3px; }
 .faces > * { aspect-ratio: 1; background: var(--card); } .faces img { width: 100%; }
 """
