@@ -22,6 +22,7 @@ from avce_pl.dataset.index import BOX, FaceIndex
 from avce_pl.dataset.loading import Images
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
+from avce_pl.face import crop
 from avce_pl.face.crop import Box, crop_face, misplaced
 from avce_pl.face.media import decode
 from avce_pl.progress import track
@@ -323,7 +324,8 @@ class FileDataModule(FaceDataModule):
         def build(folder: Path) -> None:
             write_images(folder / "images.npy", _decoded(files), len(files), self.resize_size)
 
-        key = digest(index.fingerprint, files.state(), self.margin, self.resize_size, cv2.__version__)
+        how = Path(crop.__file__).read_text(encoding="utf-8")  # another way to cut is another picture
+        key = digest(index.fingerprint, files.state(), self.margin, self.resize_size, how, cv2.__version__)
         return ImageArray(cached(self.cache_dir / f"images-{key}", build) / "images.npy")
 
     @property

@@ -109,6 +109,14 @@ def test_the_box_is_not_transposed(old: Path) -> None:
     assert crop[[0, -1]].max() == 0
 
 
+def test_cached_crops_are_those_of_their_margin(old: Path) -> None:
+    for margin in (0.0, 0.5, 0.0):
+        plain, kept = module(old, margin=margin), module(old, margin=margin, cache_images=True)
+        for row in range(TRAIN + VAL):
+            np.testing.assert_array_equal(kept.images[row], plain.images[row])
+    assert len([path for path in (old.parent / "cache").glob("images-*") if path.is_dir()]) == 2
+
+
 def test_columns_are_found_by_name(old: Path) -> None:
     expected = module(old).faces
     rows = [[row[8], "7", *row[:8]] for row in lines(training_list(old))]
