@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,29 +62,40 @@ class Table:
         columns: Our name of a column -> the names it goes by, in lower case, the usual one first.
         order: Names of the columns where the first line is no header, as for AffectNet's validation.csv: that is,
             where it does not hold the first of them.
+        most: How many rows are read at the most; None for all.
 
     Raises:
         AvceError: the file cannot be read, lists nothing or lacks a column.
     """
 
-    def __init__(self, root: Path, path: Path, columns: Mapping[str, Sequence[str]], order: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        path: Path,
+        columns: Mapping[str, Sequence[str]],
+        order: Sequence[str] = (),
+        most: int | None = None,
+    ) -> None:
         self.path = path
         self.where = relative(root, path)
         self.problems: list[Finding] = []
         headerless = self.headerless = bool(order) and order[0].lower() not in self._first_line()
         try:
-            cells = pd.read_csv(
-                path,
-                dtype=str,
-                keep_default_na=False,
-                skip_blank_lines=False,
-                encoding="utf-8-sig",
-                header=None if headerless else 0,
-                index_col=False,
-            ).fillna("")
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # longer lines would lose their ends
+                cells = pd.read_csv(
+                    path,
+                    dtype=str,
+                    keep_default_na=False,
+                    skip_blank_lines=False,
+                    encoding="utf-8-sig",
+                    header=None if headerless else 0,
+                    index_col=False,
+                    nrows=most,
+                ).fillna("")
         except pd.errors.EmptyDataError:
             raise AvceError(f"{path} is empty.") from None
-        except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+        except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, OSError) as error:
             raise AvceError(f"{path} cannot be read as a CSV file: {error}.") from error
         if headerless:
             if cells.shape[1] != len(order):
@@ -132,12 +144,13 @@ class Table:
         return f"{self.where} line {self.lines[row]}"
 
     def paths(self, column: str = "path") -> "pd.Series[str]":
-        """A column of paths of images; refuses those that are empty, absolute or climb out of the root."""
+        """A column of paths of images; refuses what is empty, absolute or too long, or climbs out of the root."""
         paths = self.rows[column].str.replace("\\", "/", regex=False)
         self.refuse(paths == "", "bad_path", column, "names no image.")
         outside = paths.str.contains(OUTSIDE_ROOT, regex=True)
         text = "leads out of the data set's folder; paths must be relative and without '..'."
         self.refuse(outside, "bad_path", column, text)
+        self.refuse(paths.str.contains("[^/]{250}"), "bad_path", column, "is too long for the name of a file.")
         return paths
 
     def numbers(self, column: str) -> NDArray[np.float64]:

@@ -109,6 +109,8 @@ def test_complains_about_the_list(root: Path) -> None:
     path.write_text("filePath,valence,arousal\na.jpg,0,0\nb.jpg,0,0,0\n")
     assert "cannot be read as a CSV file" in complaint(root)
     assert "line 3" in complaint(root)
+    path.write_text("filePath,valence,arousal\na.jpg,0,0,0\n")
+    assert "cannot be read as a CSV file: Length of header" in complaint(root)
     path.write_bytes(b"filePath,valence,arousal\n\xff\xfe.jpg,0,0\n")
     assert "cannot be read as a CSV file" in complaint(root)
     path.write_text("filePath,valance,arousal\na.jpg,0,0\n")
@@ -136,6 +138,7 @@ def test_complains_about_the_list(root: Path) -> None:
         ("../secret.jpg,0,0", "Line 3: filePath '../secret.jpg' leads out of the data set's folder"),
         ("/etc/passwd,0,0", "leads out"),
         ("x/..\\y.jpg,0,0", "leads out"),
+        (f"{'x' * 300}.jpg,0,0", "is too long for the name of a file."),
     ],
 )
 def test_complains_about_a_line(root: Path, line: str, words: str) -> None:
