@@ -44,10 +44,13 @@ class CAF(Method):
     - The nearest neighbours of an output are all others; there the first of the sorted column is dropped, which is the
       output itself only where no other coincides with it.
     - The optimizers do not step at the beginning of an epoch on the gradients of the last batch of the one before.
+    - The critic that the encoder steps against drops nothing.
     - Λ is part of the checkpoints.
 
     Reading taken: the groups are those of the labels, and of both the first n images (n even) take part in (3) and (4),
-    as in the released code. The margin's mutual information carries a gradient, its confidence none.
+    as in the released code. The margin's mutual information carries a gradient, its confidence none. Step (4) sees weak
+    images alone, and so do the running moments of an encoder with BatchNorm; shared by several processes, that step's
+    batch moments depend on where the weak images lie, which AlexNet has none of.
     """
 
     multiplier: Tensor
@@ -139,7 +142,8 @@ class CAF(Method):
         losses = {"loss": supervised, "loss_supervised": supervised}
         strong, weak = emotion_groups(target)
         if len(strong):
-            outputs = self.gather(self.critic(self.pooling(maps.detach())))
+            hidden = self.gather(self.critic[:2](self.pooling(maps.detach())))
+            outputs = self.critic[2:](hidden)  # dropout as if one process had the batch
             distances = critic_distances(outputs[strong], outputs[weak])
             losses["loss_critic"], constraint = constrained_critic_loss(*distances, self.multiplier, self.penalty)
             self.update_parameters(losses["loss_critic"], counted=False)
@@ -171,9 +175,9 @@ class CAF(Method):
         chosen = image[mine] if len(mine) else image[:1]
         # the gradients of all processes are averaged, the loss is a mean over the images of all
         share = self.trainer.world_size / len(weak) if len(mine) else 0.0
-        self.critic.requires_grad_(False)
+        self.critic.requires_grad_(False).eval()
         score = self.critic(self.pooling(self.backbone.encoder(chosen))).mean(1).sum()
         loss: Tensor = -self.adversarial_weight * share * score
         self.update_parameters(loss, counted=False)
-        self.critic.requires_grad_(True)
+        self.critic.requires_grad_(True).train()
         return self.gather(loss.detach().reshape(1)).mean()
