@@ -1,5 +1,6 @@
 """The pictures of a table: every row's mean ± sd and the published value, and confusion matrices."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def draw_table(table: Table, path: Path) -> Path:
             axes.set_ylim(-0.7, len(names) - 0.3)
             axes.set_yticks(height, names)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-        figure.suptitle("\n".join([layout.title, *table.notes[:1]]), fontsize=11, color="#374151")
+        figure.suptitle(_caption(layout.title, *table.notes[:1], inches=size[0]), fontsize=11, color="#374151")
         figure.savefig(path, format="png")
     return path
 
@@ -53,12 +54,19 @@ def draw_table(table: Table, path: Path) -> Path:
 def draw_confusions(table: Table, path: Path) -> Path:
     """Draws the confusion matrix of every trained row, all its seeds together, and writes it as PNG."""
     with mpl.rc_context(style.RC):
-        figure = Figure(figsize=(1.2 + 6.2 * len(table.confusions), 5.4), layout="constrained")
+        size = 1.2 + 6.2 * len(table.confusions), 5.6
+        figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(1, len(table.confusions), squeeze=False)[0]
         for axes, (row, classes, counts) in zip(panels, table.confusions, strict=True):
             confusion_matrix(axes, classes, counts)
             axes.set_title(" · ".join(table.named(row)))
         shade = "Faces of each true class by predicted class, all seeds together; shade: share of the true class"
-        figure.suptitle("\n".join([table.layout.title, *table.notes[:1], shade]), fontsize=11, color="#374151")
+        caption = _caption(table.layout.title, *table.notes[:1], shade, inches=size[0])
+        figure.suptitle(caption, fontsize=11, color="#374151")
         figure.savefig(path, format="png")
     return path
+
+
+def _caption(*texts: str, inches: float) -> str:
+    """The texts below each other, broken to the width of the picture."""
+    return "\n".join(textwrap.fill(text, int(12 * inches)) for text in texts)
