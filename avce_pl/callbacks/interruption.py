@@ -7,8 +7,11 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 from avce_pl.errors import AvceError, Interrupted
+
+_SAVE = 1  # a wish to save and go on; the number of a signal, which is above it, is one to save and stop
 
 
 class Interruption(pl.Callback):
@@ -55,13 +58,18 @@ class Interruption(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves when it is time or when a signal has come; the latter ends the run."""
-        if self._requested is not None or time.monotonic() - self._saved_at > self.seconds:
+        wish = int(self._requested or (time.monotonic() - self._saved_at > self.seconds))
+        if trainer.world_size > 1:  # one asked to stop stops all: alone it would leave the others waiting for it
+            wishes = torch.tensor(wish, device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(wishes, torch.distributed.ReduceOp.MAX)
+            wish = int(wishes)
+        if wish:
             self._save(trainer)
-        if self._requested is not None:
+        if wish > _SAVE:
             raise Interrupted(
                 f"Interrupted after batch {trainer.global_step} (epoch {trainer.current_epoch + 1} of "
                 f"{trainer.max_epochs}). Nothing is lost: the same command goes on from here.",
-                exit_code=128 + self._requested,
+                exit_code=128 + wish,
             )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
