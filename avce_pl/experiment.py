@@ -412,6 +412,8 @@ def _circumstances() -> dict[str, Any]:
 
 def _quiet_libraries() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    if not _leads():
+        logging.disable(logging.INFO)
     known = (
         ".*does not have many workers.*",
         ".*sync_dist=True.*",  # the metrics are those of all processes already
