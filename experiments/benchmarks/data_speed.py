@@ -89,12 +89,18 @@ def measure(rounds: int) -> list[Row]:
             seconds = interleaved(work, rounds)
             for what, target in (("files", 5), ("cache", 9)):
                 figure = ratio(seconds["peer"], seconds[what])
-                rows.append(at_least("S4", f"{side} px, from {what}, times as fast as Pillow/torchvision", figure, target))
+                rows.append(
+                    at_least("S4", f"{side} px, from {what}, times as fast as Pillow/torchvision", figure, target)
+                )
             for what, target in (("files", 2), ("cache", 4)):
                 figure = ratio(seconds["peer, jitter"], seconds[f"{what}, jitter"])
                 rows.append(at_least("S4", f"{side} px, from {what}, the same with colour jitter", figure, target))
             rows.append(
-                note("S4", f"{side} px, decoding alone (cv2.imread), likewise", ratio(seconds["peer"], seconds["decoding"]))
+                note(
+                    "S4",
+                    f"{side} px, decoding alone (cv2.imread), likewise",
+                    ratio(seconds["peer"], seconds["decoding"]),
+                )
             )
             for what in ("peer", "files", "cache"):
                 milliseconds = 1e3 * statistics.median(seconds[what]) / PICTURES

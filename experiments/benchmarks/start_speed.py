@@ -83,7 +83,10 @@ def measure(rounds: int) -> list[Row]:
     return [
         at_most("S7", "run.py --help over import torch", ratio(seconds["help"], seconds["import torch"]), 0.35),
         at_most(
-            "S7", "first batch of a row over import pytorch_lightning", ratio(seconds["row"], seconds["import lightning"]), 1.3
+            "S7",
+            "first batch of a row over import pytorch_lightning",
+            ratio(seconds["row"], seconds["import lightning"]),
+            1.3,
         ),
         at_most("S7", "start of a later row of a sweep, seconds", statistics.median(seconds["later row"]), 0.5),
         *(note("S7", f"{name}, CPU seconds", statistics.median(values)) for name, values in seconds.items()),
