@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from avce_pl.backbone.base import Backbone
-from avce_pl.crl_formula.avce import AVCE as AVCEFormula
+from avce_pl.crl_formula import avce as avce_formula
 from avce_pl.crl_formula.barlow_twins import BarlowTwins
 from avce_pl.crl_formula.infonce import InfoNCE
 from avce_pl.crl_formula.none import NoCRL
@@ -35,7 +35,7 @@ from avce_pl.similarity.paper import PaperSimilarity
 
 ROWS, BATCH = 45, 8
 """5 batches an epoch; 45 rows to evaluate are parts of 4 and of 3."""
-FORMULAS = {"avce": AVCEFormula, "infonce": InfoNCE, "barlow_twins": BarlowTwins}
+FORMULAS = {"avce": avce_formula.AVCE, "infonce": InfoNCE, "barlow_twins": BarlowTwins}
 MININGS = {"none": NoMining, "debiased": DebiasedMining, "hard": HardMining}
 
 
@@ -53,7 +53,7 @@ class SmallBackbone(Backbone):
 
 def avce(**options: Any) -> AVCE:
     parts: dict[str, Any] = {
-        "crl_formula": AVCEFormula(),
+        "crl_formula": avce_formula.AVCE(),
         "mining": NoMining(),
         "similarity": PaperSimilarity(),
         "feature_transform": ClosedForm(),

@@ -53,7 +53,7 @@ def arguments(description: str, rounds: int) -> argparse.Namespace:
 def finish(rows: list[Row], file: Path | None) -> None:
     """Prints the rows, and writes them if there is a file for them."""
     for row in rows:
-        print(f"{row.id:4s}{row.what:76s} {row.target:>12s} {row.measured:12.4g}  {verdict(row.met)}")
+        print(f"{row.id:7s}{row.what:76s} {row.target:>12s} {row.measured:12.4g}  {verdict(row.met)}")
     if file is not None:
         file.write_text(json.dumps([row._asdict() for row in rows], indent=1, ensure_ascii=False) + "\n")
 

@@ -1,8 +1,8 @@
 """S4: from a JPEG to a normalised training tensor, against Pillow and torchvision's classic transforms.
 
 The peer opens the file with Pillow, resizes to 256, crops 224, flips, converts and normalises, picture by picture. Ours
-is what training does: `ImageFiles`, or the cache of decoded pictures, `FaceDataset`, and the normalisation of the whole
-batch, here on the CPU. Pictures are procedural faces as JPEG of quality 90, 256 pixels wide (no resizing to do) and 400.
+is what training does: `ImageFiles`, or the cache of decoded pictures, `FaceDataset`, and normalisation of the whole
+batch, here on the CPU. Pictures are procedural faces, JPEG of quality 90, 256 (no resizing to do) and 400 pixels wide.
 Times are CPU seconds a picture with one thread, medians of interleaved rounds.
 
     python experiments/benchmarks/data_speed.py --json data_speed.json

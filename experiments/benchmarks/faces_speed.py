@@ -5,8 +5,9 @@ trip (quality 75), in the same run, interleaved with the faces, so that the rati
 Figures are medians over rounds; a round renders 20 pictures of each of two new people, as the data set does.
 
 Every figure is given in CPU seconds and in wall seconds of the same calls. Where other programs share the cores, wall
-time says more about them than about the faces, so the targets are held against CPU time. By CPU time, the gain of two processes is twice a face's cost alone over its cost while both draw: what
-they lose to each other in caches and memory, not what a busy machine takes from both.
+time says more about them than about the faces, so the targets are held against CPU time. By CPU time, the gain of two
+processes is twice a face's cost alone over its cost while both draw: what they lose to each other in caches and memory,
+not what a busy machine takes from both.
 
     python experiments/benchmarks/faces_speed.py --json faces_speed.json
 """

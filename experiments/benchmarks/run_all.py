@@ -68,11 +68,10 @@ def machine() -> str:
 def table(record: dict[str, Any]) -> str:
     """The rows with a target, as Markdown, with the machine and the time under them."""
     held = [row for row in record["rows"] if row["met"] is not None]
-    cells = [
-        [row["id"], row["what"], row["target"], "–" if row["measured"] is None else f"{row['measured']:.4g}"]
-        + [verdict(row["met"])]
-        for row in held
-    ]
+    cells = []
+    for row in held:
+        measured = "–" if row["measured"] is None else f"{row['measured']:.4g}"
+        cells.append([row["id"], row["what"], row["target"], measured, verdict(row["met"])])
     cells.sort(key=lambda row: int(row[0][1:]) if row[0][1:].isdigit() else 99)
     met = sum(row["met"] for row in held)
     text: str = tabulate(cells, ["", "what", "target", "measured", "verdict"], "pipe", disable_numparse=True)
