@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from avce_pl.callbacks.predictions import spread
+from avce_pl.report.selection import spread
 
 
 def test_spread_covers_the_plane() -> None:
