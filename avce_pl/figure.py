@@ -134,7 +134,12 @@ def _figure4(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
         )
     drawings = []
     for position in with_head:
-        run = runs[position]
+        run, notes = runs[position], _about([many[position]])
+        if not many[position].map_of("H valence").any() and not many[position].map_of("H arousal").any():
+            notes.append(
+                f"{run.label}: H has no gradient at any face. z is so large that SparseMax picks a single coordinate, "
+                "and the contrastive loss does not reach the encoder through H."
+            )
         figure, values = draw_heads(run, shown[position], many[position])
         caption = (
             f"{run.label}: Grad-CAM of R(z) beside that of H on the sparse feature Sp(z), each map scaled to its own "
@@ -142,7 +147,7 @@ def _figure4(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
             "faces. The Gini index is 0 for a uniform map and near 1 for a single cell."
         )
         name = "figure4" if len(with_head) == 1 else f"figure4-{_slug(run.label)}"
-        drawings.append(Drawing(name, figure, [run], caption, _about([many[position]]), values))
+        drawings.append(Drawing(name, figure, [run], caption, notes, values))
     return drawings
 
 

@@ -134,5 +134,4 @@ def _forest(
     axes.set_yticks(height, [run.label for run in runs])
     axes.set_ylim(-0.6, len(runs) - 0.2)
     axes.grid(visible=False, axis="y")
-    compared = f"; then the difference to {runs[0].label}, paired" if differences else ""
-    axes.set_title(f"CCC of {axis} with 95% interval{compared}", fontsize=10)
+    axes.set_title(f"CCC of {axis}" + (f"; difference to {runs[0].label}" if differences else ""), fontsize=10)

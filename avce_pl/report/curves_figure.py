@@ -104,4 +104,4 @@ def _faces(
                 predicted = table.iloc[frame][f"predicted_{axis}"]
                 axes.set_xlabel(f"{axis[0].upper()} {predicted:+.2f}", fontsize=8, labelpad=2)
                 if column == 0 and k == 0:
-                    axes.set_ylabel(run.label.replace(" ", "\n"), fontsize=9)
+                    axes.set_ylabel(run.label.replace(" ", "\n", 1), fontsize=9)

@@ -42,8 +42,8 @@ def overlay(axes: Axes, image: NDArray[np.uint8], cells: NDArray[np.float32]) ->
         heat = np.clip(cv2.resize(cells / cells.max(), (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR), 0, 1)
     else:
         axes.text(0.5, 0.06, "no map", transform=axes.transAxes, ha="center", color="white", fontsize=8)
-    share = 0.72 * heat[..., None]
-    light = grey[..., None] * (0.45 + 0.55 * heat[..., None])
+    share = 0.6 * heat[..., None]
+    light = grey[..., None] * (0.5 + 0.5 * heat[..., None])
     _show(axes, (255 * (light * (1 - share) + _HEAT(heat)[..., :3] * share)).round().astype(np.uint8))
 
 

@@ -58,8 +58,9 @@ def draw_latent(runs: Sequence[Run], explained: Sequence[Explanation]) -> tuple[
                 "expected_by_chance": chance,
             }
             for axes, axis in zip(row, AXES, strict=False):
-                dots = axes.scatter(*places.T, c=labels[axis], s=11, cmap=style.SEQUENTIAL, vmin=-1, vmax=1)
-                figure.colorbar(dots, ax=axes, shrink=0.8, pad=0.01)
+                most = float(np.quantile(np.abs(labels[axis]), 0.98))  # a few extremes would make the rest one colour
+                dots = axes.scatter(*places.T, c=labels[axis], s=12, cmap=style.SEQUENTIAL, vmin=-most, vmax=most)
+                figure.colorbar(dots, ax=axes, shrink=0.8, pad=0.01, extend="both")
                 axes.set_title(axis.capitalize())
             for code, (name, marker, colour) in enumerate(zip(QUADRANTS, style.MARKERS, style.QUADRANTS, strict=True)):
                 chosen = places[quadrant == code]

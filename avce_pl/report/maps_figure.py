@@ -14,10 +14,9 @@ from avce_pl.report import style
 from avce_pl.report.explanation import Explanation
 from avce_pl.report.figure_parts import face, overlay, source
 from avce_pl.report.runs import Run
-from avce_pl.report.statistics import AXES, gini, groups, mean_difference, resampling_unit
+from avce_pl.report.statistics import AXES, Array, gini, groups, mean_difference, resampling_unit
 
 FEATURES = ("eyes", "brows", "mouth", "nose")
-_BARS = (*FEATURES, "rest of the face", "outside")
 _GREYS = ("#1f2937", "#9ca3af", "#4b5563", "#d1d5db", "#6b7280", "#e5e7eb")
 _HATCHES = ("", "", "///", "...", "xxx", "\\\\\\")
 
@@ -35,8 +34,8 @@ class Maps:
 
     name: str
     shown: NDArray[np.float32]
-    shares: NDArray[np.float64]
-    cells: NDArray[np.float64]
+    shares: Array
+    cells: Array
 
 
 def draw_methods(
@@ -74,26 +73,26 @@ def draw_heads(run: Run, shown: Explanation, many: Explanation) -> tuple[Figure,
     """
     heads = {"R": "R(z)", "H": "H(Sp(z))"}
     maps = {axis: [_maps(name, f"{head} {axis}", shown, many) for head, name in heads.items()] for axis in AXES}
-    table = run.table.set_index("row").loc[many.rows]
+    table = run.table.set_index("row").loc[many.rows].reset_index()
     unit = resampling_unit(run.table)
     sparseness: dict[str, Any] = {"unit": unit or "image"}
     lines = []
     for axis, (first, second) in maps.items():
         index = [gini(one.cells) for one in (first, second)]
+        zeros = [int(np.isnan(one).sum()) for one in index]
         both = ~np.isnan(index[0] + index[1])
-        member = groups(table[both].reset_index(drop=True), unit)
-        found = mean_difference((index[1] - index[0])[both], member)
+        sparseness[axis] = {"faces": int(both.sum()), "maps_of_zeros": dict(zip(heads, zeros, strict=True))}
+        if not both.any():
+            lines.append(
+                f"{axis}: not comparable, no map in {zeros[0]:,} (R) and {zeros[1]:,} (H) of {len(both):,} faces"
+            )
+            continue
+        found = mean_difference((index[1] - index[0])[both], groups(table[both], unit))
         means = [float(one[both].mean()) for one in index]
-        sparseness[axis] = {
-            "gini_R": means[0],
-            "gini_H": means[1],
-            "H_minus_R": found,
-            "faces": int(both.sum()),
-            "maps_of_zeros": {"R": int(np.isnan(index[0]).sum()), "H": int(np.isnan(index[1]).sum())},
-        }
+        sparseness[axis] |= {"gini_R": means[0], "gini_H": means[1], "H_minus_R": found}
         lines.append(
-            f"{axis}: Gini index of the maps {means[0]:.3f} for R, {means[1]:.3f} for H; difference {found.value:+.3f} "
-            f"(95% {found.low:+.3f} to {found.high:+.3f}), {p_value(found.p)}"
+            f"{axis}, {both.sum():,} faces: Gini index of the maps {means[0]:.3f} for R, {means[1]:.3f} for H; "
+            f"difference {found.value:+.3f} (95% {found.low:+.3f} to {found.high:+.3f}), {p_value(found.p)}"
         )
     figure = _draw(f"{run.label}: Grad-CAM of R(z) and of H(Sp(z))", [run], shown, many, maps, lines)
     return figure, {"shares": _shares_of(maps, many), "sparseness": sparseness}
@@ -126,8 +125,10 @@ def _draw(
         top, bottom = cast(Any, figure.subfigures(2, 1, height_ratios=heights))
         _gallery(top, runs[0], shown, maps)
         if len(many.regions):
-            for axes, (axis, one) in zip(bottom.subplots(1, len(maps), sharey=True), maps.items(), strict=True):
+            panels = bottom.subplots(1, len(maps), sharey=True)
+            for axes, (axis, one) in zip(panels, maps.items(), strict=True):
                 _bars(axes, axis, one, many)
+            panels[0].set_ylim(0, None)
     return figure
 
 
@@ -147,43 +148,49 @@ def _gallery(panel: SubFigure, run: Run, shown: Explanation, maps: Mapping[str, 
 
 
 def _bars(axes: Axes, axis: str, several: Sequence[Maps], many: Explanation) -> None:
-    """Mean share ± sd on each part of the face; a line across each group at the share of a uniform map."""
-    columns = [many.regions.tolist().index(name) for name in _BARS]
+    """Mean share ± sd on each part of the face and on all four; a line across each group at that of a uniform map."""
+    columns = [many.regions.tolist().index(name) for name in FEATURES]
     width = 0.8 / len(several)
     for number, one in enumerate(several):
-        mean, sd = (f(one.shares[:, columns], axis=0) for f in (np.nanmean, np.nanstd))
-        place = np.arange(len(columns)) - 0.4 + width * (number + 0.5)
+        mean, sd = _mean_and_sd(one.shares[:, columns])
+        place = np.arange(len(mean)) - 0.4 + width * (number + 0.5)
         bars: dict[str, Any] = {"color": _GREYS[number], "hatch": _HATCHES[number], "edgecolor": style.TRUE}
         axes.bar(place, mean, width * 0.9, linewidth=0.6, label=one.name, **bars)
-        axes.errorbar(place, mean, sd, fmt="none", ecolor=style.VALENCE, elinewidth=1, capsize=2)
-    uniform = many.areas[:, columns].mean(axis=0)
-    for position, share in enumerate(uniform):
+        axes.errorbar(place, mean, sd, fmt="none", ecolor=style.VALENCE, elinewidth=1.2, capsize=2)
+    for position, share in enumerate(_mean_and_sd(many.areas[:, columns])[0]):
         label = "uniform map" if position == 0 else None
         axes.plot([position - 0.45, position + 0.45], [share, share], color=style.AROUSAL, linewidth=2, label=label)
-    axes.set_xticks(range(len(columns)), [name.replace("rest of the", "rest of\nthe") for name in _BARS])
-    axes.set_ylim(0, None)
-    axes.set_title(f"{axis.capitalize()}: share of the map, mean ± sd over {len(many.rows):,} faces", fontsize=10)
+    axes.set_xticks(range(len(FEATURES) + 1), [*FEATURES, "all four"])
+    axes.set_title(f"{axis.capitalize()}: share of the map, mean ± sd of {len(many.rows):,} faces", fontsize=10)
     axes.grid(visible=False, axis="x")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left")
+
+
+def _mean_and_sd(shares: Array) -> tuple[Array, Array]:
+    """Of (N, K) shares and their sum over the K, without maps of zeros: (K + 1,) each; NaN if all maps are."""
+    shares = np.column_stack([shares, shares.sum(axis=1)])
+    known = shares[~np.isnan(shares).any(axis=1)]
+    if not len(known):
+        return np.full(shares.shape[1], np.nan), np.full(shares.shape[1], np.nan)
+    return known.mean(axis=0), known.std(axis=0)
 
 
 def _shares_of(maps: Mapping[str, Sequence[Maps]], many: Explanation) -> dict[str, Any]:
-    """Mean and sd over the faces, and their sum over eyes, brows, mouth and nose."""
+    """Mean and sd over the faces on each part, and on eyes, brows, mouth and nose together."""
     if not len(many.regions):
         return {}
     names = many.regions.tolist()
-    features = [names.index(name) for name in FEATURES]
+    features, others = ([name for name in names if (name in FEATURES) == wanted] for wanted in (True, False))
 
-    def described(shares: NDArray[np.float64]) -> dict[str, Any]:
-        known = shares[~np.isnan(shares).any(axis=1)]
-        together = known[:, features].sum(axis=1)
+    def described(shares: Array) -> dict[str, Any]:
+        mean, sd = _mean_and_sd(shares[:, [names.index(name) for name in features]])
+        others_mean, others_sd = _mean_and_sd(shares[:, [names.index(name) for name in others]])
+        keys = [*features, "all four", *others]
         return {
-            "faces": len(known),
-            "maps_of_zeros": len(shares) - len(known),
-            "mean": dict(zip(names, known.mean(axis=0), strict=True)) if len(known) else {},
-            "sd": dict(zip(names, known.std(axis=0), strict=True)) if len(known) else {},
-            "features": {"mean": together.mean(), "sd": together.std()} if len(known) else {},
+            "maps_of_zeros": int(np.isnan(shares).any(axis=1).sum()),
+            "mean": dict(zip(keys, [*mean, *others_mean[:-1]], strict=True)),
+            "sd": dict(zip(keys, [*sd, *others_sd[:-1]], strict=True)),
         }
 
-    found: dict[str, Any] = {"uniform": described(many.areas)}
+    found: dict[str, Any] = {"faces": len(many.rows), "uniform": described(many.areas)}
     return found | {axis: {one.name: described(one.shares) for one in several} for axis, several in maps.items()}

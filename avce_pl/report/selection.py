@@ -61,8 +61,8 @@ def video_frames(table: pd.DataFrame, video: str | None) -> tuple[str, NDArray[n
 def peaks(labels: NDArray[np.floating], count: int = _PEAKS) -> NDArray[np.int64]:
     """The frames where feelings are strongest, each the highest point of its neighbourhood.
 
-    Strength is the distance of (valence, arousal) from neutral, smoothed over three frames. The neighbourhood reaches
-    a twelfth of the video to both sides; two peaks are further apart.
+    Strength is the distance of (valence, arousal) from neutral. The neighbourhood reaches a twelfth of the video to
+    both sides, and two peaks are further apart. The ends of a video are no peaks: nobody knows what comes beyond.
 
     Args:
         labels: (T, 2) valence and arousal, in order.
@@ -72,15 +72,13 @@ def peaks(labels: NDArray[np.floating], count: int = _PEAKS) -> NDArray[np.int64
         Positions in ascending order; at least one.
     """
     strength = np.hypot(*labels.astype(np.float64).T)
-    padded = np.pad(strength, 1, mode="edge")
-    strength = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
     reach = max(1, len(strength) // 12)
     chosen: list[int] = []
     for frame in np.argsort(-strength, kind="stable").tolist():
-        near = strength[max(0, frame - reach) : frame + reach + 1]
-        if strength[frame] >= near.max() and all(abs(frame - other) > reach for other in chosen):
+        highest = strength[frame] >= strength[max(0, frame - reach) : frame + reach + 1].max()
+        if 0 < frame < len(strength) - 1 and highest and all(abs(frame - other) > reach for other in chosen):
             chosen.append(frame)
-    return np.array(sorted(chosen[:count]))
+    return np.array(sorted(chosen[:count]) or [int(strength.argmax())])
 
 
 def numbered(wanted: Sequence[int], known: NDArray[np.integer], option: str) -> NDArray[np.int64]:

@@ -42,7 +42,7 @@ SERIES: tuple[tuple[str, Any], ...] = (
 )
 """Colour and dashes of the lines of several runs; in grey the dashes tell them apart."""
 
-SEQUENTIAL = "cividis"  # its lightness rises evenly, for grey and for the colour-blind
+SEQUENTIAL = "viridis"  # its lightness rises evenly, for grey and for the colour-blind
 
 QUADRANTS = ("#f59e0b", "#b91c1c", "#1e3a8a", "#34d399")  # of different lightness, for grey
 MARKERS = ("o", "^", "s", "D")
