@@ -117,7 +117,7 @@ def _faces(data: FaceDataModule, rows: NDArray[np.int64], label: str) -> Iterato
     """Rows and the images that the network saw at test, (N, 3, H, W) uint8, with a progress bar."""
     expressions = data.index["expression"].to_numpy(np.int8)
     faces = FaceDataset(data.images, data.faces.labels, expressions, Augmentation(data.image_size, train=False))
-    parts = np.array_split(rows, -(-len(rows) // _BATCH))
+    parts = np.array_split(rows.copy(), -(-len(rows) // _BATCH))  # torch wants arrays that can be written
     for part in track(parts, f"Explaining faces, {label}", console=Console(stderr=True), transient=True):
         yield part, faces[BatchKey(0, part, np.zeros_like(part))]["image"]
 

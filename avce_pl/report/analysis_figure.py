@@ -18,6 +18,7 @@ from avce_pl.report.statistics import (
     AXES,
     RESAMPLES,
     Array,
+    Calibration,
     Difference,
     calibration,
     ccc_difference,
@@ -30,6 +31,7 @@ _COLOURS = dict(zip(AXES, (style.VALENCE, style.AROUSAL), strict=True))
 _MARKERS = dict(zip(AXES, ("o", "s"), strict=True))
 _FEELINGS = {"excited": (0.6, 0.72), "afraid, angry": (-0.62, 0.72), "sad": (-0.68, -0.66), "calm": (0.64, -0.66)}
 _MOST = 1500  # points of a scatter
+_FEW = 5  # faces of a bin below which its mean label is not drawn
 
 
 def draw_analysis(runs: Sequence[Run]) -> tuple[Figure, dict[str, Any]]:
@@ -79,7 +81,8 @@ def _row(panel: Any, run: Run, unit: str | None, worst: float) -> dict[str, Any]
     _circumplex(third, run)
     bins = {axis: calibration(run.table, axis, unit) for axis in AXES}
     fourth.plot([-1, 1], [-1, 1], color=style.FAINT, linewidth=1)
-    for axis, one in bins.items():
+    for axis, every in bins.items():
+        one = Calibration(*(column[every.count >= _FEW] for column in every))
         spread = np.stack([one.label - one.low, one.high - one.label]).clip(min=0)
         line: dict[str, Any] = {"color": _COLOURS[axis], "marker": _MARKERS[axis], "capsize": 2, "markersize": 5}
         fourth.errorbar(one.predicted, one.label, spread, linewidth=1.3, label=axis, **line)

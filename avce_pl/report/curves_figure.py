@@ -38,7 +38,7 @@ def draw_curves(
     numbers = tables[0]["frame"].to_numpy()
     agreement = [{axis: intervals(table, None)[f"ccc_{axis}"].value for axis in AXES} for table in tables]
     side = _WIDTH / len(chosen)
-    heights = (4.6, min(side, 1.7) + 0.35 + len(runs) * (min(side / 2, 1.0) + 0.1))
+    heights = (4.6, min(side, 2.2) + 0.4 + len(runs) * (min(side / 2, 1.25) + 0.2))
     with mpl.rc_context(style.RC):
         figure = Figure(figsize=(_WIDTH, sum(heights) + 0.4), layout="constrained")
         figure.suptitle(f"Video {video} of {source(runs)}", fontsize=11, color="#374151")
@@ -87,7 +87,7 @@ def _faces(
     panel: SubFigure, runs: Sequence[Run], tables: Sequence[Any], chosen: NDArray[np.int64], maps: Sequence[Explanation]
 ) -> None:
     """The chosen faces, and under each the maps of valence and arousal of every run."""
-    grid: Any = panel.add_gridspec(1 + len(runs), 2 * len(chosen), height_ratios=(1.9, *(1,) * len(runs)))
+    grid: Any = panel.add_gridspec(1 + len(runs), 2 * len(chosen), height_ratios=(1.75, *(1,) * len(runs)))
     for column, frame in enumerate(chosen):
         label = tables[0].iloc[frame]
         axes = panel.add_subplot(grid[0, 2 * column : 2 * column + 2])
