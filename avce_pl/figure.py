@@ -134,13 +134,9 @@ def _figure4(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
         )
     drawings = []
     for position in with_head:
-        run, notes = runs[position], _about([many[position]])
-        if not many[position].map_of("H valence").any() and not many[position].map_of("H arousal").any():
-            notes.append(
-                f"{run.label}: H has no gradient at any face. z is so large that SparseMax picks a single coordinate, "
-                "and the contrastive loss does not reach the encoder through H."
-            )
+        run = runs[position]
         figure, values = draw_heads(run, shown[position], many[position])
+        notes = [*_about([many[position]]), *_saturated(run, values["sparseness"]["one_hot"])]
         caption = (
             f"{run.label}: Grad-CAM of R(z) beside that of H on the sparse feature Sp(z), each map scaled to its own "
             f"maximum; below, how much of it lies on which part of the face, over {len(many[position].rows):,} test "
@@ -221,6 +217,16 @@ def _about(explained: Sequence[Explanation]) -> list[str]:
     if not all(len(one.regions) for one in explained):
         notes.append("Where eyes, brows, mouth and nose are is known for procedural faces only: no shares.")
     return notes
+
+
+def _saturated(run: Run, share: float) -> list[str]:
+    """What a share of faces at which SparseMax picks a single coordinate of z means."""
+    if share < 0.01:
+        return []
+    return [
+        f"{run.label}: z is so large that SparseMax picks a single coordinate at {share:.0%} of the faces; there H has no "
+        "gradient, and no map."
+    ]
 
 
 def _slug(label: str) -> str:

@@ -57,8 +57,8 @@ class Explanation:
     def load(cls, path: Path, digest: str, rows: NDArray[np.int64]) -> Self | None:
         """Opens what `save` wrote; None where it is not of this run and these rows, or cannot be read."""
         try:
-            with np.load(path) as file:
-                arrays: dict[str, Any] = {field.name: file[field.name] for field in fields(cls)}
+            with path.open("rb") as file, np.load(file) as kept:
+                arrays: dict[str, Any] = {field.name: kept[field.name] for field in fields(cls)}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         arrays["digest"] = str(arrays["digest"])

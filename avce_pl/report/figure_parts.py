@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from avce_pl.errors import AvceError
 from avce_pl.report import style
 from avce_pl.report.runs import Run
 from avce_pl.report.statistics import AXES
@@ -96,12 +94,7 @@ def write_figure(
         "values": _plain(values),
     }
     path = out / f"{name}.json"
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise AvceError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from None
+    style.write(path, json.dumps(content, indent=1, allow_nan=False).encode())
     return [*pictures, path]
 
 

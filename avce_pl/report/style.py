@@ -1,6 +1,8 @@
 """One look for every figure: readable in print and in grey."""
 
+import io
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +61,28 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in _WRITTEN]
     with mpl.rc_context(RC | {"svg.hashsalt": stem.name}):
         for kind, path in zip(_WRITTEN, paths, strict=True):
-            temporary = path.with_name(path.name + ".tmp")
-            try:
-                figure.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else None)
-                os.replace(temporary, path)
-            except OSError as error:
-                raise AvceError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from None
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=kind, metadata={"Date": None} if kind == "svg" else None)
+            write(path, drawn.getvalue() if kind == "png" else _numbered(drawn.getvalue()))
     return paths
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a file that appears whole or not.
+
+    Raises:
+        AvceError: the folder cannot be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise AvceError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from None
+
+
+def _numbered(svg: bytes) -> bytes:
+    """Numbers the identifiers: they are hashes of positions, and the layout's solver varies in their last bits."""
+    order: dict[bytes, bytes] = {}
+    pattern = re.compile(rb'(?<=["#])(\w*?)[0-9a-f]{10}(?=[")])')
+    return pattern.sub(lambda found: order.setdefault(found[0], b"%s-%d" % (found[1], len(order))), svg)

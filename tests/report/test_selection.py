@@ -52,7 +52,7 @@ def test_the_video_that_varies_most_is_taken_in_the_order_of_its_frames() -> Non
 
 def test_numbers_that_are_not_there_are_named() -> None:
     assert numbered([12, 10], np.array([10, 11, 12]), "--frames").tolist() == [2, 0]
-    with pytest.raises(AvceError, match="--frames 13: there is none of that number. They go from 10 to 12"):
+    with pytest.raises(AvceError, match=r"--frames 13: there is none of that number\. They go from 10 to 12"):
         numbered([13], np.array([10, 11, 12]), "--frames")
 
 
