@@ -189,9 +189,10 @@ def figure(
     from avce_pl.figure import Choice, make_figures
     from avce_pl.report.runs import open_runs, runs_of_sweep
 
-    folders, notes = [*(runs or []), *(more or [])], []
+    folders = [*(runs or []), *(more or [])]
     if bool(folders) == (sweep is not None):
         raise AvceError("Say which runs: --runs FOLDER FOLDER ..., or --name NAME of a sweep.")
+    notes: list[str] = []
     if sweep is not None:
         folders, notes = runs_of_sweep(outputs / sweep)
     choice = Choice(video, _numbers(frames, "--frames"), _numbers(images, "--images"))

@@ -224,8 +224,8 @@ def _saturated(run: Run, share: float) -> list[str]:
     if share < 0.01:
         return []
     return [
-        f"{run.label}: z is so large that SparseMax picks a single coordinate at {share:.0%} of the faces; there H has no "
-        "gradient, and no map."
+        f"{run.label}: z is so large that SparseMax picks a single coordinate at {share:.0%} of the faces; there H "
+        "has no gradient, and no map."
     ]
 
 

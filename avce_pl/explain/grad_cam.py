@@ -39,19 +39,20 @@ def watch(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def grad_cam(features: Tensor, output: Tensor) -> Tensor:
-    """Where the features are that make an output as large as it is, in its own direction.
+    """Where the features lie that move an output, up or down.
 
-    The map of image n is relu(Σ_c w_nc A_nc), w_nc the mean over space of ∂|y_n| / ∂A_nc. Grad-CAM explains the score
-    of a class, for which more is better; y is a signed number here, and of a face with negative valence one wants to
-    know what makes it negative, hence the magnitude.
+    The map of image n is |Σ_c w_nc A_nc|, w_nc the mean over space of ∂y_n / ∂A_nc. Grad-CAM has a ReLU here, as it
+    explains the score of a class, of which only more is of interest. Valence and arousal are signed, and their zero is
+    no absence of evidence: it depends on biases. With the ReLU, in the direction of the prediction, a third of the maps
+    of short trainings were empty.
 
     Args:
         features: A, (N, C, h, w), from `watch`.
         output: y, (N,), computed from `features`; that of an image must not depend on other images.
 
     Returns:
-        (N, h, w), non-negative; all zero where nothing speaks for the output.
+        (N, h, w), non-negative; all zero where the output has no gradient.
     """
-    (gradient,) = torch.autograd.grad(output.abs().sum(), features, retain_graph=True)
+    (gradient,) = torch.autograd.grad(output.sum(), features, retain_graph=True)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
-    return (weights * features.detach()).sum(dim=1).relu()
+    return (weights * features.detach()).sum(dim=1).abs()

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 AXES = ("valence", "arousal")
 _BATCH = 64
+_VERSION = 1  # another one where maps, latents or shares are computed otherwise: kept files are not used then
 
 
 def explain_run(run: Run, rows: NDArray[np.int64], file: str, *, images: bool = False) -> Explanation:
@@ -47,7 +48,7 @@ def explain_run(run: Run, rows: NDArray[np.int64], file: str, *, images: bool = 
         AvceError: the checkpoint cannot be read, or the run's data are not there any more or have changed.
     """
     path = run.folder / "explain" / file
-    digest, fingerprint = run.record["digest"], run.record["data"]["fingerprint"]
+    digest, fingerprint = f"{run.record['digest']}/{_VERSION}", run.record["data"]["fingerprint"]
     if (kept := Explanation.load(path, digest, rows)) is not None:
         return kept
     module = load_run(run.folder).requires_grad_(False)

@@ -82,7 +82,7 @@ def _row(panel: Any, run: Run, unit: str | None, worst: float) -> dict[str, Any]
     bins = {axis: calibration(run.table, axis, unit) for axis in AXES}
     fourth.plot([-1, 1], [-1, 1], color=style.FAINT, linewidth=1)
     for axis, every in bins.items():
-        one = Calibration(*(column[every.count >= _FEW] for column in every))
+        one = Calibration(*(column[every.faces >= _FEW] for column in every))
         spread = np.stack([one.label - one.low, one.high - one.label]).clip(min=0)
         line: dict[str, Any] = {"color": _COLOURS[axis], "marker": _MARKERS[axis], "capsize": 2, "markersize": 5}
         fourth.errorbar(one.predicted, one.label, spread, linewidth=1.3, label=axis, **line)

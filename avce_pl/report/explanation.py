@@ -15,7 +15,7 @@ class Explanation:
     """Maps and latents of N faces.
 
     Attributes:
-        digest: of the run.
+        digest: of the run, and the version of the computation.
         rows: (N,) rows of the data set's index.
         outputs: (K,) names of what the maps explain, such as "R valence".
         values: (N, K) float32, these outputs.
@@ -44,7 +44,7 @@ class Explanation:
 
     def column(self, output: str) -> int:
         """The position of one of `outputs`."""
-        return self.outputs.tolist().index(output)
+        return int(np.flatnonzero(self.outputs == output)[0])
 
     def save(self, path: Path) -> None:
         """Writes the arrays; the file appears whole or not."""

@@ -114,7 +114,7 @@ def plane_axes(axes: Axes) -> None:
     axes.set(xlabel=AXES[0], ylabel=AXES[1])
 
 
-def _show(axes: Axes, image: NDArray[np.uint8]) -> None:
+def _show(axes: Axes, image: NDArray[Any]) -> None:
     axes.imshow(image, interpolation="antialiased")
     empty_axes(axes)
 

@@ -94,8 +94,8 @@ def embed(latent: Array, run: Run) -> Array:
     if not latent.std(axis=0).any():
         raise AvceError(f"The latent of {run.folder} is the same for every face: the network is dead. Train it again.")
     try:
-        from sklearn.manifold import TSNE
-        from threadpoolctl import threadpool_limits
+        from sklearn.manifold import TSNE  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
     except ImportError:
         raise AvceError("Figure 5 needs scikit-learn. Install it with: pip install 'avce-pl[explain]'") from None
     perplexity = min(30.0, (len(latent) - 1) / 3)

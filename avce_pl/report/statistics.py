@@ -48,14 +48,14 @@ class Calibration(NamedTuple):
         label: Mean label there.
         low: Lower end of the 95% interval of that mean.
         high: Its upper end.
-        count: Number of faces.
+        faces: Their number.
     """
 
     predicted: Array
     label: Array
     low: Array
     high: Array
-    count: Array
+    faces: Array
 
 
 def resampling_unit(table: pd.DataFrame) -> str | None:
@@ -204,7 +204,8 @@ def _difference(value: float, drawn: Array, size: int) -> Difference:
     """With the p-value at which an interval as in `_ends` would just reach 0."""
     tail = float(min(np.sum(drawn <= 0), np.sum(drawn >= 0)) + 1) / (len(drawn) + 1)
     p = 2 * float(stdtr(max(size - 1, 1), ndtri(min(tail, 0.5)) / _expansion(size)))
-    return Difference(value, *_ends(drawn, size).tolist(), p)
+    low, high = _ends(drawn, size).tolist()
+    return Difference(value, low, high, p)
 
 
 def _expansion(size: int) -> float:

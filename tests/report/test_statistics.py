@@ -144,7 +144,7 @@ def test_calibration_is_the_mean_label_of_each_bin() -> None:
     bins = np.searchsorted(edges, table["predicted_valence"], side="right")
     for position, code in enumerate(np.unique(bins)):
         rows = table[bins == code]
-        assert found.count[position] == len(rows)
+        assert found.faces[position] == len(rows)
         assert found.label[position] == pytest.approx(rows["valence"].mean())
         assert found.predicted[position] == pytest.approx(rows["predicted_valence"].mean())
     assert (found.low <= found.label + 1e-12).all()
