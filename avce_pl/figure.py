@@ -150,10 +150,10 @@ def _figure4(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
 def _figure5(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
     explained = [_explain(run, evenly(len(run.table), _MANY), "survey.npz") for run in runs]
     figure, values = draw_latent(runs, explained)
+    sizes = [str(size) for size in sorted({one.latent.shape[1] for one in explained})]
     caption = (
-        f"t-SNE (perplexity 30, seed 0) of the {explained[0].latent.shape[1]}-dimensional latent z of "
-        f"{len(explained[0].rows):,} test faces, coloured by their labels. Distances between groups mean nothing in "
-        "t-SNE; the shares of equal neighbours are measured in z itself."
+        f"t-SNE of the latent z ({', '.join(sizes)} dimensions) of {len(explained[0].rows):,} test faces, coloured by "
+        "their labels. Distances between groups mean nothing in t-SNE; the shares of equal neighbours are measured in z."
     )
     return [Drawing("figure5", figure, runs, caption, missing_methods(runs), values)]
 
@@ -163,7 +163,7 @@ def _analysis(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
     figure, values = draw_analysis(runs)
     unit = values["unit"]
     caption = (
-        f"CCC with percentile intervals from {values['resamples']:,} bootstrap resamples of {values['units']:,} "
+        f"CCC with 95% intervals from {values['resamples']:,} bootstrap resamples of {values['units']:,} "
         f"{unit}s, and paired differences to {runs[0].label}; for each run mean absolute errors over the plane, "
         "predictions by quadrant of the label, and mean label by size of the prediction. Intervals and tests are "
         f"about other {unit}s, not about another training."

@@ -1,6 +1,7 @@
 """The pictures, from runs and maps that are made up: what is drawn is what is given, and the same every time."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -119,11 +120,15 @@ def test_figure4_of_a_head_without_a_gradient_says_so() -> None:
     assert "not comparable, no map in 0 (R) and 48 (H) of 48 faces" in figure._suptitle.get_text()
 
 
-def test_figure5_is_the_same_every_time() -> None:
+def test_figure5_is_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     run = made_up("AVCE", 0.1)
     one = explained(run, range(FACES))
     places = [draw_latent([run], [one])[1]["AVCE"]["places"] for _ in range(2)]
     np.testing.assert_array_equal(*places)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "sklearn.manifold", None)
+        with pytest.raises(AvceError, match="needs scikit-learn"):
+            draw_latent([run], [one])
     few = explained(run, range(5))
     with pytest.raises(AvceError, match="has 5 test faces; t-SNE needs at least 20"):
         draw_latent([run], [few])
