@@ -82,9 +82,9 @@ class AVCE(Method):
             agreement: moments of the PCC and CCC losses; the released code mixes two conventions, so that a perfect
                 batch of N does not reach zero.
             head_weights: first weights of H and V; the released code draws N(0, 1) with biases of 0.01.
-            standardise: the transforms see z with mean 0 and variance 1 in each dimension over the batch (ours). Else z may
-                grow, as nothing holds its scale once R and V begin with BatchNorm, until both transforms are one-hot in
-                the same place, and the contrast is between equals.
+            standardise: the transforms see z with mean 0 and variance 1 in each dimension over the batch (ours).
+                Otherwise z can grow, as nothing holds its scale, until both transforms are one-hot in the same place
+                and the contrast is between equals; see experiments/README.md.
             stale_moments: R is moved in phase 2 by its Adam moments, though it has no gradient (released code).
             evaluation_latch: E, C and R stay in evaluation mode, without dropout and with BatchNorm frozen. An
                 accident of the released code: its first evaluation never switches back.
