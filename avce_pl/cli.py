@@ -170,6 +170,19 @@ def table(
 
 
 @app.command()
+def report(
+    outputs: Annotated[Path, typer.Option(help="output_root of the runs.")] = Path("outputs"),
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+) -> None:
+    """Makes one HTML page of all tables, figures, measurements and runs below an output_root; it needs no network."""
+    from avce_pl.report.report_page import write_report
+
+    _writable(out.parent)
+    write_report(outputs, out)
+    typer.echo(f"wrote {out}")
+
+
+@app.command()
 def predict(
     paths: Annotated[list[str] | None, typer.Argument(help="Images, videos, folders, or patterns in quotes.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder of the model.")] = None,
