@@ -183,6 +183,28 @@ def report(
 
 
 @app.command()
+def dashboard(
+    out: Annotated[Path, typer.Option(help="JSON file of the views.")] = Path("dashboard.json"),
+    entity: Annotated[str | None, typer.Option(help="W&B user or team; the key's owner if not given.")] = None,
+    project: Annotated[str, typer.Option(help="W&B project, as in logger.project.")] = "avce-pl",
+) -> None:
+    """Builds the W&B views of the paper's tables, and publishes them where a key is configured."""
+    from avce_pl.wandb_key import has_key
+
+    try:
+        from avce_pl.dashboard import write_dashboard
+    except ModuleNotFoundError as error:
+        raise AvceError(f"{error.name} is missing: pip install 'avce-pl[dashboards]'.") from None
+    _writable(out.parent)
+    addresses = write_dashboard(out, entity, project, publish=has_key())
+    typer.echo(f"wrote {out}")
+    for address in addresses:
+        typer.echo(f"published {address}")
+    if not addresses:
+        typer.echo("to publish: `wandb login`, or set WANDB_API_KEY, and the same command again")
+
+
+@app.command()
 def predict(
     paths: Annotated[list[str] | None, typer.Argument(help="Images, videos, folders, or patterns in quotes.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder of the model.")] = None,
