@@ -14,6 +14,10 @@ from avce_pl.errors import AvceError
 from avce_pl.report.table import read_layout
 from avce_pl.resources import ROOT
 
+_NOTE = (
+    "Runs tagged `synthetic` or `synthetic_video` are on procedural faces: their numbers are not comparable with "
+    "published ones."
+)
 LOSSES = ("loss", "loss_supervised", "loss_crl", "loss_regularisation")
 SCORES = {f"test/{name}_{axis}": f"{name.upper()} {axis}" for name in ("ccc", "rmse") for axis in ("valence", "arousal")}
 
@@ -94,7 +98,7 @@ def _view(title: str, entity: str, project: str, metrics: Mapping[str, str], run
         project=project,
         name=title,
         sections=[
-            ws.Section(name="Test split", panels=bars, is_open=True),
+            ws.Section(name="Test split", panels=[*bars, wr.MarkdownPanel(markdown=_NOTE)], is_open=True),
             ws.Section(name="Validation", panels=_lines("epoch", validation), is_open=True),
             ws.Section(name="Losses", panels=_lines("trainer/global_step", [f"train/{name}" for name in LOSSES])),
             ws.Section(
