@@ -142,7 +142,7 @@ def check(
         typer.echo(json.dumps(made.record))
     else:
         print_check(made.record, Console())
-    raise typer.Exit(not made.record["clean"])
+    raise typer.Exit(int(not made.record["clean"]))
 
 
 @app.command()

@@ -30,7 +30,7 @@ def views(entity: str, project: str) -> Iterator[ws.Workspace]:
         assert layout is not None
         metrics = {key: title for key, title in layout.metrics.items() if key.startswith("test/")}
         runs = ws.RunsetSettings(
-            filters=[ws.Metric("Group") == file.stem],
+            filters=ws.And(ws.Metric("Group") == file.stem),
             groupby=[ws.Config(f"{group}.name") for group in layout.rows],
             pinned_columns=[f"summary:{key}" for key in metrics],
         )

@@ -10,6 +10,10 @@ os.environ.setdefault("MPLBACKEND", "agg")
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", "ignore:Pydantic V1 style:DeprecationWarning")  # wandb-workspaces uses it
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> Path:
     """One cache of rendered faces for the whole session."""

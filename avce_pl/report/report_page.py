@@ -22,6 +22,7 @@ _COLUMNS = {
     "test/rmse_arousal": "RMSE A",
     "test/accuracy": "accuracy",
 }
+_LISTED = 200
 _PROCEDURAL = "procedural faces, not comparable with published numbers"
 
 
@@ -29,15 +30,16 @@ def report_page(outputs: Path) -> str:
     """The page.
 
     Args:
-        outputs: An ``output_root``. Below it lie the runs, ``figures/`` with PNG or SVG pictures and a JSON of the same
-            name for their caption, and ``benchmarks/`` and ``speed/`` with JSON files of what was measured.
+        outputs: An ``output_root``. Below it lie the runs; ``figures/``, also of each sweep, with PNG or SVG pictures
+            and a JSON of the same name (``caption``, ``source``, ``notes``, ``runs``, ``values``); ``benchmarks/`` and
+            ``speed/`` with JSON files of what was measured.
 
     Raises:
         AvceError: there is nothing to report, or a file of a run is damaged.
     """
     folders = sorted(folder for folder in outputs.glob("*") if folder.is_dir())
     records = {folder.name: found for folder in folders if (found := read_records(folder))}
-    figures = list(_figures(outputs / "figures"))
+    figures = list(_figures(outputs))
     measured = list(_measurements(outputs))
     if not (records or figures or measured):
         raise AvceError(
@@ -121,16 +123,21 @@ def _figure(kind: str, picture: bytes, caption: str, more: str = "") -> str:
     return f"<figure class=paper>{image(kind, picture, caption)}{described}</figure>"
 
 
-def _figures(folder: Path) -> Iterator[str]:
-    """Every picture once, as PNG where there is one, with what the JSON beside it says."""
-    for stem in sorted({file.with_suffix("") for file in folder.glob("*") if file.suffix in (".png", ".svg")}):
+def _figures(outputs: Path) -> Iterator[str]:
+    """The pictures of ``avce figure`` below the output_root and its sweeps, with what the JSON beside them says."""
+    folders = [outputs / "figures", *sorted(outputs.glob("*/figures"))]
+    files = [file for folder in folders for file in sorted(folder.glob("*")) if file.suffix in (".png", ".svg")]
+    for stem in dict.fromkeys(file.with_suffix("") for file in files):
         kind = "png" if stem.with_suffix(".png").exists() else "svg"
         about = _read(stem.with_suffix(".json")) if stem.with_suffix(".json").exists() else {}
-        about = about if isinstance(about, dict) else {"values": about}
-        caption = str(about.pop("caption", stem.name))
-        more = f"<details><summary>numbers</summary>{''.join(_values(about))}</details>" if about else ""
-        yield f"<h3>{escape(stem.name)}</h3>"
-        yield _figure(kind, stem.with_suffix(f".{kind}").read_bytes(), caption, more)
+        name = "/".join(part for part in stem.relative_to(outputs).parts if part != "figures")
+        sentences = [str(about[key]) for key in ("caption", "source") if about.get(key)]
+        more = "".join(f"<br>{escape(str(note))}" for note in about.get("notes", ()))
+        numbers = {key: about[key] for key in ("runs", "values") if about.get(key)}
+        if numbers:
+            more += f"<details><summary>runs and numbers</summary>{''.join(_values(numbers, name))}</details>"
+        yield f"<h3>{escape(name)}</h3>"
+        yield _figure(kind, stem.with_suffix(f".{kind}").read_bytes(), " ".join(sentences) or name, more)
 
 
 def _measurements(outputs: Path) -> Iterator[str]:
@@ -156,8 +163,10 @@ def _values(content: Any, name: str = "") -> Iterator[str]:
         for key, value in inner.items():
             yield f"<p><b>{escape(str(key))}</b></p>"
             yield from _values(value, f"{name} {key}".strip())
+    elif isinstance(content, list) and len(content) > _LISTED:
+        yield f"<p>{len(content):,} of them, in the file.</p>"
     elif isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
-        head = list(dict.fromkeys(key for row in content for key in row))
+        head = list(dict.fromkeys(key for row in content for key in row if key != "folder"))  # may name the machine's
         texts = [key for key in head if any(isinstance(row.get(key), str) for row in content)]
         head = [*texts, *(key for key in head if key not in texts)]
         yield table(head, [[_cell(row.get(key)) for key in head] for row in content], len(texts), name, "sortable")
