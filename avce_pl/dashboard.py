@@ -4,11 +4,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import wandb
-import wandb_workspaces.reports.v2 as wr
-import wandb_workspaces.workspaces as ws
+from wandb_workspaces import expr
+from wandb_workspaces.reports.v2 import interface as wr
+from wandb_workspaces.workspaces import interface as ws
 
 from avce_pl.errors import AvceError
 from avce_pl.report.table import read_layout
@@ -19,19 +20,21 @@ _NOTE = (
     "published ones."
 )
 LOSSES = ("loss", "loss_supervised", "loss_crl", "loss_regularisation")
-SCORES = {f"test/{name}_{axis}": f"{name.upper()} {axis}" for name in ("ccc", "rmse") for axis in ("valence", "arousal")}
+SCORES = {
+    f"test/{name}_{axis}": f"{name.upper()} {axis}" for name in ("ccc", "rmse") for axis in ("valence", "arousal")
+}
 
 
 def views(entity: str, project: str) -> Iterator[ws.Workspace]:
     """The views: what every table of ``experiments/tables`` shows, over the W&B runs of its sweep."""
-    yield _view("All runs", entity, project, SCORES, ws.RunsetSettings(groupby=[ws.Metric("Group")]))
+    yield _view("All runs", entity, project, SCORES, ws.RunsetSettings(groupby=[expr.Metric("Group")]))
     for file in sorted((ROOT / "experiments" / "tables").glob("*.yaml")):
         layout = read_layout(file.stem)
         assert layout is not None
         metrics = {key: title for key, title in layout.metrics.items() if key.startswith("test/")}
         runs = ws.RunsetSettings(
-            filters=ws.And(ws.Metric("Group") == file.stem),
-            groupby=[ws.Config(f"{group}.name") for group in layout.rows],
+            filters=expr.And(expr.Metric("Group") == file.stem),
+            groupby=[expr.Config(f"{group}.name") for group in layout.rows],
             pinned_columns=[f"summary:{key}" for key in metrics],
         )
         yield _view(layout.title, entity, project, metrics, runs)
@@ -62,7 +65,7 @@ def write_dashboard(out: Path, entity: str | None, project: str, *, publish: boo
         for view in views(entity, project):
             view._internal_name, view._internal_id = known.get((entity, project, view.name), ("", ""))
             if publish:
-                view.save()
+                cast(Any, view).save()
                 addresses.append(view.url)
             specifications.append(view._to_model().model_dump(mode="json", by_alias=True, exclude_none=True))
     except (wandb.errors.Error, OSError, RuntimeError, ValueError) as error:  # what the client raises for a bad answer
@@ -114,7 +117,7 @@ def _view(title: str, entity: str, project: str, metrics: Mapping[str, str], run
     )
 
 
-def _lines(x: str, names: Sequence[str]) -> list[wr.LinePlot]:
+def _lines(x: str, names: Sequence[str]) -> list[Any]:
     return [
         wr.LinePlot(title=name, x=x, y=[name], groupby_aggfunc="mean", groupby_rangefunc="minmax") for name in names
     ]

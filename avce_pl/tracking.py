@@ -4,7 +4,7 @@ import functools
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import wandb
@@ -29,17 +29,17 @@ def wandb_logger(settings: Settings, config: Section) -> WandbLogger:
     Raises:
         AvceError: the server was asked for by name and does not answer; otherwise the run goes offline.
     """
-    mode = settings.logger.mode
+    mode: str | None = settings.logger.mode
     chosen = mode not in (None, "auto")
-    if not chosen:
+    if mode is None or mode == "auto":
         mode = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
         if mode not in _MODES:
             raise AvceError(f"WANDB_MODE={mode} does not work{nearest(mode, _MODES)}")
     try:
-        return _open(settings, config, str(mode))
+        return _open(settings, config, mode)
     except wandb.errors.CommError as error:
         if chosen:
-            raise AvceError(f"W&B cannot be reached: {error}. Use logger.mode=offline, and `wandb sync` later.") from None
+            raise AvceError(f"W&B cannot be reached: {error}. Use logger.mode=offline and `wandb sync`.") from None
         log.warning("W&B cannot be reached, so this run is offline: %s", error)
         return _open(settings, config, "offline")
 
@@ -112,6 +112,6 @@ def finish(logger: WandbLogger, record: dict[str, Any] | None, folder: Path) -> 
         table = wandb.Table(dataframe=pd.read_parquet(folder / "predictions.parquet", columns=columns))
         # a table that is not bound yet becomes an artifact, too, whose file lies in the home directory, under its
         # absolute path, and is missing where the run's folder is copied elsewhere to be synchronised
-        table.bind_to_run(run, "test/predictions", "summary")
+        cast(Any, table).bind_to_run(run, "test/predictions", "summary")
         run.log({"test/predictions": table, "test/figure": wandb.Image(str(folder / "figure.png"))})
     run.finish(exit_code=0 if record is not None else 1)

@@ -53,9 +53,7 @@ def test_one_run_a_row_all_below_one_folder(runs, tracked) -> None:
 
 
 def test_nothing_leaks_from_row_to_row(runs) -> None:
-    logged = {
-        name: {key for item in run["records"]["history"] for key in item["item"]} for name, run in runs.items()
-    }
+    logged = {name: {key for item in run["records"]["history"] for key in item["item"]} for name, run in runs.items()}
     faces, expressions = logged["al-avce-hard-s0"], logged["al-none-none-s1"]
     assert {key for key in faces if key.startswith("val/")} == {f"val/{name}" for name in SCORES}
     assert "train/loss_crl" in faces - expressions

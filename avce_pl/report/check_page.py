@@ -9,6 +9,7 @@ from avce_pl.report.check_text import expression_names, moments, of_expected, ve
 from avce_pl.report.page import frame, image, page, table
 from avce_pl.report.plane_figure import draw_plane
 
+
 def check_page(record: dict[str, Any], samples: Iterable[tuple[str, float, float, str, bytes]], regions: int) -> str:
     """The page.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from avce_pl.errors import AvceError
 from avce_pl.report.page import frame, image, page, table
-from avce_pl.report.records import CHOICES, SYNTHETIC, Record, read_records
+from avce_pl.report.records import SYNTHETIC, Record, read_records
 from avce_pl.report.run_facts import curves, facts, failure, label
 from avce_pl.report.table import MISSING, make_table
 from avce_pl.report.table_figure import draw_table
@@ -43,8 +43,8 @@ def report_page(outputs: Path) -> str:
     measured = list(_measurements(outputs))
     if not (records or figures or measured):
         raise AvceError(
-            f"{outputs} holds no runs, figures or measurements. Run `python run.py` or `make ablation-table2` first, or "
-            "say where the output_root is with --outputs FOLDER."
+            f"{outputs} holds no runs, figures or measurements. Run `python run.py` first, or say "
+            "where the output_root is with --outputs FOLDER."
         )
     runs = [record for found in records.values() for record in found]
     sections = {
@@ -219,8 +219,8 @@ def _runs(outputs: Path, runs: Sequence[Record]) -> list[str]:
         "<div class=tools><input type=search id=filter aria-label='Filter the runs' "
         "placeholder='filter, such as mining=hard seed=0 or failed'><output id=count></output></div>",
         frame(inside, "All runs", "sortable tall"),
-        "<p class=faint>A run's name opens its configuration, data, protocol and all metrics; a tick draws its learning "
-        "curve.</p>",
+        "<p class=faint>A run's name opens its configuration, data, protocol and all metrics; a tick draws its "
+        "learning curve.</p>",
         "<h3 id=curves>Learning curves</h3>",
         "<div class=tools><select id=metric aria-label='What the curves show'></select>"
         "<button id=all>tick the rows shown</button><button id=none>tick none</button></div>",
@@ -237,12 +237,12 @@ def _data(outputs: Path, runs: Iterable[Record]) -> str:
     for record in runs:
         pairs = [f"{key}={value}" for key, value in record.settings.items()]
         where = record.folder.relative_to(outputs)
+        words = {"name": where.parts[0], **record.choices, "seed": record.seed, "state": record.state}
         described.append(
             {
                 "label": label(record),
                 "where": str(where),
-                "words": [f"name={where.parts[0]}", *(f"{k}={v}" for k, v in record.choices.items())]
-                + [f"seed={record.seed}", f"state={record.state}", f"commit={_of_run(record, 'commit')}"],
+                "words": [f"{key}={value}" for key, value in words.items()],
                 "note": _PROCEDURAL if record.choices["dataset"] in SYNTHETIC else "",
                 "commit": _of_run(record, "commit"),
                 "facts": facts(record),
