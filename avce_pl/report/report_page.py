@@ -92,7 +92,8 @@ def _state(runs: Sequence[Record]) -> Iterator[str]:
     if len(commits) > 1:
         yield f"<p class='verdict note'>Mixed commits: {escape(', '.join(commits))}.</p>"
     if count["failed"]:
-        yield f"<p class='verdict fault'>{count['failed']:,} runs failed: <a href='#failures'>why</a>.</p>"
+        runs_failed = "1 run" if count["failed"] == 1 else f"{count['failed']:,} runs"
+        yield f"<p class='verdict fault'>{runs_failed} failed: <a href='#failures'>why</a>.</p>"
 
 
 def _of_run(record: Record, key: str) -> str:
@@ -144,6 +145,8 @@ def _measurements(outputs: Path) -> Iterator[str]:
     for file in sorted(file for name in ("benchmarks", "speed") for file in (outputs / name).glob("*.json")):
         yield f"<h3>{escape(file.stem.replace('_', ' '))}</h3>"
         yield from _values(_read(file), file.stem)
+        if (picture := file.with_suffix(".png")).exists():
+            yield _figure("png", picture.read_bytes(), f"{file.stem}: the same numbers as a picture")
 
 
 def _read(file: Path) -> Any:
@@ -170,6 +173,8 @@ def _values(content: Any, name: str = "") -> Iterator[str]:
         texts = [key for key in head if any(isinstance(row.get(key), str) for row in content)]
         head = [*texts, *(key for key in head if key not in texts)]
         yield table(head, [[_cell(row.get(key)) for key in head] for row in content], len(texts), name, "sortable")
+    elif isinstance(content, list):
+        yield f"<ul>{''.join(f'<li>{escape(_cell(value))}</li>' for value in content)}</ul>"
     else:
         yield f"<p>{escape(_cell(content))}</p>"
 
@@ -185,7 +190,7 @@ def _cell(value: Any) -> str:
 def _failures(outputs: Path, runs: Iterable[Record]) -> Iterator[str]:
     for record in runs:
         if text := failure(record):
-            where = escape(str(record.folder.relative_to(outputs)))
+            where = escape(str(record.folder.relative_to(outputs))).replace("/", "/<wbr>")
             last = escape(text.strip().rpartition("\n")[2])
             yield f"<details><summary><b>{where}</b> {last}</summary><pre>{escape(text)}</pre></details>"
 
