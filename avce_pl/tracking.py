@@ -3,12 +3,14 @@
 import functools
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 import wandb
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from avce_pl.errors import AvceError
 from avce_pl.settings import Section, Settings, nearest
@@ -17,6 +19,30 @@ from avce_pl.wandb_key import has_key
 log = logging.getLogger(__name__)
 
 _MODES = ("online", "offline", "disabled")
+
+
+class ResumedLogger(WandbLogger):
+    """A W&B run that begins with what an interrupted training had logged before.
+
+    W&B cannot append to an offline run, so a training that goes on gets a run of its own; with the earlier rows of
+    ``history.csv`` it is whole.
+    """
+
+    def __init__(self, history: Path, **options: Any) -> None:
+        super().__init__(**options)
+        self._history = history
+        self._fresh = True
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Logs the values of one step, and before the first of them those of the steps before it."""
+        if self._fresh and self._history.exists():
+            for row in pd.read_csv(self._history).to_dict("records"):
+                if row["step"] < (step or 0):
+                    values = {str(name): value for name, value in row.items() if name != "step" and pd.notna(value)}
+                    super().log_metrics(values, int(row["step"]))
+        self._fresh = False
+        super().log_metrics(metrics, step)
 
 
 def wandb_logger(settings: Settings, config: Section) -> WandbLogger:
@@ -49,7 +75,8 @@ def _open(settings: Settings, config: Section, mode: str) -> WandbLogger:
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
     _announce(mode, folder / "wandb")
     choices = [settings.backbone["name"], settings.crl_formula["name"], settings.mining["name"]]
-    logger = WandbLogger(
+    logger = ResumedLogger(
+        settings.folder / "history.csv",
         save_dir=folder,
         project=settings.logger.project,
         entity=settings.logger.entity,

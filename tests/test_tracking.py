@@ -116,12 +116,23 @@ def test_without_a_logger_nothing_is_written(trained: Path) -> None:
     assert not (trained.parents[6] / "wandb").exists()
 
 
-def test_a_failed_row_counts_as_failed(trained: Path, tmp_path: Path) -> None:
+def test_a_run_that_goes_on_begins_with_what_was_logged_before_and_can_fail(trained: Path, tmp_path: Path) -> None:
     config = settings_of(trained, tmp_path)
     settings = read_settings(config)
-    tracking.finish(tracking.wandb_logger(settings, config), None, tmp_path)
+    settings.folder.mkdir(parents=True)
+    rows = "step,epoch,train/loss,val/ccc_mean\n0,0,0.5,\n1,0,,0.25\n2,1,0.125,\n"  # the last one is done again
+    (settings.folder / "history.csv").write_text(rows)
+    logger = tracking.wandb_logger(settings, config)
+    logger.log_metrics({"train/loss": 0.25, "epoch": 1}, 2)
+    logger.log_metrics({"train/loss": 0.0, "epoch": 1}, 3)
+    tracking.finish(logger, None, tmp_path)
     (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     assert json.loads(inspect(file, "--summary"))["exit_code"] == 1
+    records = [json.loads(line) for line in inspect(file).splitlines()]
+    logged = [record["history"]["item"] for record in records if record["type"] == "history"]
+    names = ("trainer/global_step", "train/loss", "val/ccc_mean")
+    found = [tuple(item.get(name) for name in names) for item in logged]
+    assert found == [(0, 0.5, None), (1, None, 0.25), (2, 0.25, None), (3, 0, None)]
 
 
 def test_the_mode_of_the_environment_counts(trained: Path, tmp_path: Path, monkeypatch) -> None:

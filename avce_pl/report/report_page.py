@@ -182,6 +182,8 @@ def _values(content: Any, name: str = "") -> Iterator[str]:
 def _cell(value: Any) -> str:
     if value is None:
         return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value)
