@@ -5,6 +5,14 @@ const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const DRAWN = 24; // curves that a reader can still tell apart
 const COLOURS = 8;
+const AT_ONCE = 100; // rows
+const list = $("rows");
+const rows = list ? [...list.rows] : [];
+const number = new Map(rows.map((row, n) => [row, n]));
+const boxes = rows.map((row) => row.querySelector("input"));
+const texts = rows.map((row, n) => [row.textContent, ...runs[n].words, runs[n].failure].join(" ").toLowerCase());
+let order = rows;
+let matching = rows;
 
 function element(tag, text = "", attributes = {}) {
   const made = document.createElement(tag);
@@ -24,24 +32,24 @@ function drawing(tag, attributes, text = "") {
 
 const collator = new Intl.Collator("en", { numeric: true });
 
-function sort(table, column, up) {
-  const body = table.tBodies[0];
-  const rows = [...body.rows].map((row) => {
+function sorted(rows, column, up) {
+  const keyed = rows.map((row) => {
     const text = row.cells[column].textContent.trim();
     const box = row.cells[column].querySelector("input");
     return { row, text: box ? (box.checked ? "0" : "1") : text.replaceAll(",", "") };
   });
-  const there = rows.filter(({ text }) => text && text !== "–");
+  const there = keyed.filter(({ text }) => text && text !== "–");
   const numeric = there.every(({ text }) => /^[+-]?\d*\.?\d+(e[+-]?\d+)?($|[\s%×])/.test(text));
   const compare = numeric
     ? (a, b) => parseFloat(a.text) - parseFloat(b.text)
     : (a, b) => collator.compare(a.text, b.text);
   there.sort((a, b) => (up ? compare(a, b) : compare(b, a)));
-  const missing = rows.filter(({ text }) => !text || text === "–");
-  body.append(...[...there, ...missing].map(({ row }) => row));
+  const missing = keyed.filter(({ text }) => !text || text === "–");
+  return [...there, ...missing].map(({ row }) => row);
 }
 
 for (const table of document.querySelectorAll(".sortable > table")) {
+  const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
     const button = element("button", head.textContent, { type: "button" });
@@ -50,25 +58,28 @@ for (const table of document.querySelectorAll(".sortable > table")) {
       const up = head.getAttribute("aria-sort") !== "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      sort(table, column, up);
+      if (body === list) {
+        order = sorted(order, column, up);
+        filter();
+      } else {
+        body.append(...sorted([...body.rows], column, up));
+      }
     });
   });
 }
 
-// ---- the run filter: a row is shown when every word occurs in it
-
-const rows = $("rows") ? [...$("rows").rows] : [];
-const boxes = rows.map((row) => row.querySelector("input"));
-const texts = rows.map((row, n) => [row.textContent, ...runs[n].words, runs[n].failure].join(" ").toLowerCase());
+// ---- the runs: every word of the filter has to occur; of many rows only those that were scrolled to are laid out
 
 function filter() {
   const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
-  let shown = 0;
-  rows.forEach((row, n) => {
-    row.hidden = !words.every((word) => texts[n].includes(word));
-    shown += !row.hidden;
-  });
-  $("count").textContent = `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")} runs`;
+  matching = order.filter((row) => words.every((word) => texts[number.get(row)].includes(word)));
+  list.replaceChildren(...matching.slice(0, AT_ONCE));
+  list.parentElement.setAttribute("aria-rowcount", matching.length + 1);
+  $("count").textContent = `${matching.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} runs`;
+}
+
+function more(count) {
+  list.append(...matching.slice(list.rows.length, list.rows.length + count));
 }
 
 // ---- learning curves of the ticked rows
@@ -182,22 +193,26 @@ function open(run) {
   document.querySelector("dialog").showModal();
 }
 
-if (rows.length) {
-  const number = new Map(rows.map((row, n) => [row, n]));
+if (list) {
   const names = new Set();
   for (const run of runs)
     for (const [split, columns] of Object.entries(run.curves))
       for (const name of Object.keys(columns)) if (name !== "x") names.add(`${split}/${name}`);
   const usual = ["val/ccc_mean", "val/accuracy"].filter((name) => names.has(name));
   for (const name of new Set([...usual, ...[...names].sort()])) $("metric").append(element("option", name));
+  const box = list.closest(".scroll");
+  box.addEventListener("scroll", () => {
+    if (box.scrollTop + 2 * box.clientHeight > box.scrollHeight) more(AT_ONCE);
+  });
+  window.addEventListener("beforeprint", () => more(rows.length));
   $("filter").addEventListener("input", filter);
   $("metric").addEventListener("change", draw);
-  $("rows").addEventListener("change", draw);
-  $("rows").addEventListener("click", (event) => {
+  list.addEventListener("change", draw);
+  list.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (button) open(runs[number.get(button.closest("tr"))]);
   });
-  $("all").addEventListener("click", () => tick((n) => !rows[n].hidden));
+  $("all").addEventListener("click", () => tick((n) => matching.includes(rows[n])));
   $("none").addEventListener("click", () => tick(() => false));
   window.addEventListener("resize", draw);
   filter();

@@ -9,7 +9,7 @@ from typing import Any
 from avce_pl.errors import AvceError
 from avce_pl.report.records import SYNTHETIC, Record
 
-POINTS = 200
+POINTS = 100
 """A learning curve has no more of them on a page."""
 
 Facts = dict[str, dict[str, str]]

@@ -169,9 +169,7 @@ def opened(browser: Browser, written: Path) -> Browser:
 
 
 def cells(browser: Browser, column: int) -> list[str]:
-    return browser.evaluate(
-        f"[...document.querySelectorAll('#rows tr')].filter(r => !r.hidden).map(r => r.cells[{column}].textContent)"
-    )
+    return browser.evaluate(f"[...document.querySelectorAll('#rows tr')].map(r => r.cells[{column}].textContent)")
 
 
 def test_nothing_hostile_runs_and_nothing_is_loaded(opened: Browser) -> None:
@@ -208,6 +206,20 @@ def test_runs_are_filtered(opened: Browser) -> None:
     assert shown("valueerror") == ["al-infonce-hard-s1"]
     assert shown("state=done name=table2") == ["al-avce-hard-s0", "al-avce-hard-s1", "al-infonce-hard-s0"]
     assert shown("no such run") == []
+
+
+def test_of_many_runs_those_are_laid_out_that_were_scrolled_to(browser: Browser, tmp_path: Path) -> None:
+    for seed in range(130):
+        write_run(tmp_path, "avce", seed, seed / 200, name="many")
+    write_report(tmp_path, tmp_path / "report.html")
+    browser.open(tmp_path / "report.html")
+    assert browser.evaluate("document.getElementById('count').textContent") == "130 of 130 runs"
+    assert len(cells(browser, 1)) == 100
+    browser.evaluate("box = document.querySelector('.tall'); box.scrollTop = box.scrollHeight")
+    browser.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))).then(() => 0)")
+    assert len(cells(browser, 1)) == 130
+    browser.evaluate("[...document.querySelectorAll('#runs thead button')].find(b => b.textContent == 'seed').click()")
+    assert cells(browser, 1)[:3] == ["al-avce-hard-s0", "al-avce-hard-s1", "al-avce-hard-s2"]
 
 
 def test_learning_curves_of_ticked_rows(opened: Browser) -> None:
