@@ -114,9 +114,11 @@ def _tables(outputs: Path, records: Mapping[str, Sequence[Record]]) -> Iterator[
             yield table(made.headers, rows, texts, f"{made.layout.title}, on {dataset}", "sortable")
             yield f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in made.notes)}</ul>"
             yield _figure("png", picture, f"{made.layout.title}, on {dataset}: the same numbers as a picture")
+        for file in sorted((outputs / name).glob("*.png")):
+            if file.stem != name:  # such as confusion matrices
+                yield _figure("png", file.read_bytes(), f"{file.stem.replace('_', ' ')}, as `avce table` drew it last")
     if missing := [name for name in paper if name not in records]:
-        commands = ", ".join(f"{name} (<code>python run.py -m experiment={name}</code>)" for name in missing)
-        yield f"<p class=faint>Not run yet: {commands}.</p>"
+        yield f"<p class=faint>Not run yet: {', '.join(missing)}; <code>make help</code> lists the commands.</p>"
 
 
 def _figure(kind: str, picture: bytes, caption: str, more: str = "") -> str:

@@ -64,6 +64,7 @@ def write_outputs(outputs: Path) -> Path:
     about = {"caption": "Curves of one video", "notes": ["procedural faces"], "values": {"peaks": [{"frame": 1}]}}
     (outputs / "figures/figure2.json").write_text(json.dumps(about))
     (outputs / "table2/figures/analysis.svg").write_text(svg)
+    (outputs / "table2/table2_confusion.png").write_bytes(b"png")
     rows = [{"name": "S1", "target": 0.7, "measured": 0.34567, "verdict": "met"}, {"name": HOSTILE, "measured": None}]
     (outputs / "benchmarks/simplex.json").write_text(json.dumps(rows))
     (outputs / "speed/speed.json").write_text(json.dumps({"machine": "a CPU", "methods": [{"method": "caf", "ms": 2}]}))
@@ -78,7 +79,7 @@ def test_everything_is_there_and_says_what_it_is(outputs: Path) -> None:
     assert "0.625 ± 0.177" in page
     assert ">0.691</td>" in page  # published
     assert "Fewer runs than asked for" in page
-    for text in ("Curves of one video", "table2/analysis", "0.3457", "a CPU", "f00", "5517", "trainer.max_epochs=4"):
+    for text in ("Curves of one video", "table2/analysis", "table2 confusion", "0.3457", "a CPU", "f00", "5517", "trainer.max_epochs=4"):
         assert text in page, text
     assert "/home/ada" not in page
     assert "File &quot;…/method/base.py&quot;, line 3" in page
