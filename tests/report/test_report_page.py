@@ -79,7 +79,8 @@ def test_everything_is_there_and_says_what_it_is(outputs: Path) -> None:
     assert "0.625 ± 0.177" in page
     assert ">0.691</td>" in page  # published
     assert "Fewer runs than asked for" in page
-    for text in ("Curves of one video", "table2/analysis", "table2 confusion", "0.3457", "a CPU", "f00", "5517", "trainer.max_epochs=4"):
+    assert "table2 confusion, as `avce table` drew it last" in page
+    for text in ("Curves of one video", "table2/analysis", "0.3457", "a CPU", "f00", "5517", "trainer.max_epochs=4"):
         assert text in page, text
     assert "/home/ada" not in page
     assert "File &quot;…/method/base.py&quot;, line 3" in page
