@@ -132,7 +132,8 @@ def _figures(outputs: Path) -> Iterator[str]:
     files = [file for folder in folders for file in sorted(folder.glob("*")) if file.suffix in (".png", ".svg")]
     for stem in dict.fromkeys(file.with_suffix("") for file in files):
         kind = "png" if stem.with_suffix(".png").exists() else "svg"
-        about = _read(stem.with_suffix(".json")) if stem.with_suffix(".json").exists() else {}
+        read = _read(stem.with_suffix(".json")) if stem.with_suffix(".json").exists() else {}
+        about = read if isinstance(read, dict) else {"values": read}
         name = "/".join(part for part in stem.relative_to(outputs).parts if part != "figures")
         sentences = [str(about[key]) for key in ("caption", "source") if about.get(key)]
         more = "".join(f"<br>{escape(str(note))}" for note in about.get("notes", ()))
@@ -155,7 +156,7 @@ def _read(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise AvceError(f"{file} is damaged ({error}). Delete it and measure again.") from None
+        raise AvceError(f"{file} is damaged ({error}). Delete it and make it again.") from None
 
 
 def _values(content: Any, name: str = "") -> Iterator[str]:
@@ -175,10 +176,11 @@ def _values(content: Any, name: str = "") -> Iterator[str]:
         texts = [key for key in head if any(isinstance(row.get(key), str) for row in content)]
         head = [*texts, *(key for key in head if key not in texts)]
         yield table(head, [[_cell(row.get(key)) for key in head] for row in content], len(texts), name, "sortable")
-    elif isinstance(content, list):
+    elif isinstance(content, list) and any(isinstance(value, str) for value in content):
         yield f"<ul>{''.join(f'<li>{escape(_cell(value))}</li>' for value in content)}</ul>"
     else:
-        yield f"<p>{escape(_cell(content))}</p>"
+        values = content if isinstance(content, list) else [content]
+        yield f"<p>{escape(', '.join(_cell(value) for value in values))}</p>"
 
 
 def _cell(value: Any) -> str:

@@ -128,7 +128,7 @@ def test_errors_are_sentences(outputs: Path, tmp_path: Path) -> None:
         report_page(outputs)
     history.unlink()
     (outputs / "speed/speed.json").write_text("{")
-    with pytest.raises(AvceError, match=r"speed.json is damaged .* measure again"):
+    with pytest.raises(AvceError, match=r"speed.json is damaged .* make it again"):
         report_page(outputs)
 
 
