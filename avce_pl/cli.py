@@ -142,7 +142,7 @@ def check(
         typer.echo(json.dumps(made.record))
     else:
         print_check(made.record, Console())
-    raise typer.Exit(not made.record["clean"])
+    raise typer.Exit(int(not made.record["clean"]))
 
 
 @app.command()
@@ -205,6 +205,41 @@ def figure(
     for note in made.notes:
         typer.echo(note, err=True)
     typer.echo("files: " + ", ".join(str(path) for path in made.files))
+
+
+@app.command()
+def report(
+    outputs: Annotated[Path, typer.Option(help="output_root of the runs.")] = Path("outputs"),
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+) -> None:
+    """Makes one HTML page of all tables, figures, measurements and runs below an output_root; it needs no network."""
+    from avce_pl.report.report_page import write_report
+
+    _writable(out.parent)
+    write_report(outputs, out)
+    typer.echo(f"wrote {out}")
+
+
+@app.command()
+def dashboard(
+    out: Annotated[Path, typer.Option(help="JSON file of the views.")] = Path("dashboard.json"),
+    entity: Annotated[str | None, typer.Option(help="W&B user or team; the key's owner if not given.")] = None,
+    project: Annotated[str, typer.Option(help="W&B project, as in logger.project.")] = "avce-pl",
+) -> None:
+    """Builds the W&B views of the paper's tables, and publishes them where a key is configured."""
+    from avce_pl.wandb_key import has_key
+
+    try:
+        from avce_pl.dashboard import write_dashboard
+    except ModuleNotFoundError as error:
+        raise AvceError(f"{error.name} is missing: pip install 'avce-pl[dashboards]'.") from None
+    _writable(out.parent)
+    addresses = write_dashboard(out, entity, project, publish=has_key())
+    typer.echo(f"wrote {out}")
+    for address in addresses:
+        typer.echo(f"published {address}")
+    if not addresses:
+        typer.echo("to publish: `wandb login`, or set WANDB_API_KEY, and the same command again")
 
 
 @app.command()
