@@ -137,3 +137,5 @@ def test_cafs_schedule_is_its_own_unless_a_budget_has_one() -> None:
     assert settings("method=caf", "budget=sweep").optimizer["name"] == "cosine"
     assert settings("method=caf", "budget=paper", "optimizer=step_decay").optimizer["name"] == "step_decay"
     assert settings("method=caf", "preset=official").method["agreement"] == "official"
+    assert settings("method=caf", "budget=paper").method["adversarial_weight"] == 0.1
+    assert settings("method=caf", "budget=sweep").method["batch_norm"]
