@@ -157,11 +157,7 @@ def table(
     from avce_pl.report.table import make_table
     from avce_pl.report.table_figure import draw_confusions, draw_table
 
-    try:
-        numbers = [int(seed) for seed in seeds.split(",")] if seeds else []
-    except ValueError:
-        raise AvceError(f"--seeds {seeds}: give whole numbers with commas, such as 0,1,2.") from None
-    made = make_table(name, outputs, dataset, numbers)
+    made = make_table(name, outputs, dataset, _numbers(seeds, "--seeds"))
     folder = out or outputs / name
     _writable(folder)
     paths = [*made.write(folder, name), draw_table(made, folder / f"{name}.png")]
@@ -169,6 +165,46 @@ def table(
         paths.append(draw_confusions(made, folder / f"{name}_confusion.png"))
     typer.echo(made.markdown())
     typer.echo("files: " + ", ".join(str(path) for path in paths))
+
+
+@app.command()
+def figure(
+    name: Annotated[
+        Literal["figure2", "figure3", "figure4", "figure5", "analysis", "all"], typer.Argument(help="Which figure.")
+    ],
+    more: Annotated[list[Path] | None, typer.Argument(help="Further run folders, after --runs.", hidden=True)] = None,
+    runs: Annotated[list[Path] | None, typer.Option(help="Run folders: --runs FOLDER FOLDER ...")] = None,
+    sweep: Annotated[
+        str | None, typer.Option("--name", help="Instead: name= of a sweep, one seed of each row.")
+    ] = None,
+    outputs: Annotated[Path, typer.Option(help="output_root of the sweep.")] = Path("outputs"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; OUTPUTS/figures or OUTPUTS/NAME/figures if not given.")
+    ] = None,
+    video: Annotated[str | None, typer.Option(help="Video of Figure 2; the one that varies most if not given.")] = None,
+    frames: Annotated[str | None, typer.Option(help="Its frames to show, such as 10,42; else emotional peaks.")] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Rows (predictions.parquet) of Figures 3 and 4, such as 7,19; else spread.")
+    ] = None,
+) -> None:
+    """Draws the paper's figures and further analyses from run folders: .png, .svg and the numbers as .json."""
+    from avce_pl.figure import Choice, make_figures
+    from avce_pl.report.runs import open_runs, runs_of_sweep
+
+    folders = [*(runs or []), *(more or [])]
+    if bool(folders) == (sweep is not None):
+        raise AvceError("Say which runs: --runs FOLDER FOLDER ..., or --name NAME of a sweep.")
+    notes: list[str] = []
+    if sweep is not None:
+        folders, notes = runs_of_sweep(outputs / sweep)
+    choice = Choice(video, _numbers(frames, "--frames"), _numbers(images, "--images"))
+    opened = open_runs(folders)
+    folder = out or (outputs / sweep if sweep else outputs) / "figures"
+    _writable(folder)
+    made = make_figures(name, opened, folder, choice, notes)
+    for note in made.notes:
+        typer.echo(note, err=True)
+    typer.echo("files: " + ", ".join(str(path) for path in made.files))
 
 
 @app.command()
@@ -247,6 +283,13 @@ def doctor() -> None:
     from avce_pl.doctor import examine
 
     raise typer.Exit(examine())
+
+
+def _numbers(text: str | None, option: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")] if text else []
+    except ValueError:
+        raise AvceError(f"{option} {text}: give whole numbers with commas, such as 0,1,2.") from None
 
 
 def _writable(folder: Path) -> None:

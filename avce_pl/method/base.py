@@ -12,6 +12,7 @@ from torchmetrics import Metric, MetricCollection
 
 from avce_pl.backbone.base import Backbone
 from avce_pl.backbone.initialisation import initialise_from_data
+from avce_pl.backbone.whole_batch import share_batches
 from avce_pl.errors import AvceError
 from avce_pl.functional.agreement import ccc_loss, pcc_loss
 from avce_pl.heads import Regressor
@@ -72,6 +73,11 @@ class Method(pl.LightningModule):
         if not any(parameter.requires_grad for parameter in self.backbone.encoder.parameters()):
             self.backbone.encoder.eval()
         return self
+
+    def setup(self, stage: str) -> None:
+        """Makes the backbone's statistics those of the whole batch where several processes share it."""
+        if self.trainer.world_size > 1:
+            share_batches(self.backbone)
 
     def initialise(self, images: Tensor) -> None:
         """Sets the first weights of encoder and compressor from training images (N, 3, H, W)."""
