@@ -49,8 +49,7 @@ class CAF(Method):
 
     Reading taken: the groups are those of the labels, and of both the first n images (n even) take part in (3) and (4),
     as in the released code. The margin's mutual information carries a gradient, its confidence none. Step (4) sees weak
-    images alone, and so do the running moments of an encoder with BatchNorm; shared by several processes, that step's
-    batch moments depend on where the weak images lie, which AlexNet has none of.
+    images alone, and so do the moments of an encoder with BatchNorm there.
     """
 
     multiplier: Tensor
@@ -175,12 +174,11 @@ class CAF(Method):
         """
         first = self.trainer.global_rank * len(image)
         mine = weak[(weak >= first) & (weak < first + len(image))] - first
-        # a process without weak images takes part in the exchange of gradients with one that counts nothing
-        chosen = image[mine] if len(mine) else image[:1]
-        # the gradients of all processes are averaged, the loss is a mean over the images of all
-        share = self.trainer.world_size / len(weak) if len(mine) else 0.0
+        # the gradients of all processes are averaged, the loss is a mean over the images of all; a process without weak
+        # images takes part with none
+        share = self.trainer.world_size / len(weak)
         self.critic.requires_grad_(False).eval()
-        score = self.critic(self.pooling(self.backbone.encoder(chosen))).mean(1).sum()
+        score = self.critic(self.pooling(self.backbone.encoder(image[mine]))).mean(1).sum()
         loss: Tensor = -self.adversarial_weight * share * score
         self.update_parameters(loss, counted=False)
         self.critic.requires_grad_(True).train()
