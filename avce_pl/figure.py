@@ -153,7 +153,7 @@ def _figure5(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
     sizes = [str(size) for size in sorted({one.latent.shape[1] for one in explained})]
     caption = (
         f"t-SNE of the latent z ({', '.join(sizes)} dimensions) of {len(explained[0].rows):,} test faces, coloured by "
-        "their labels. Distances between groups mean nothing in t-SNE; the shares of equal neighbours are measured in z."
+        "their labels. Distances between groups mean nothing in t-SNE; the shares of equal neighbours are those in z."
     )
     return [Drawing("figure5", figure, runs, caption, missing_methods(runs), values)]
 

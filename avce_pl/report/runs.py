@@ -17,6 +17,7 @@ METHODS = {"baseline": "Baseline", "caf": "CAF", "avce": "AVCE"}
 _OF_ALL = ("dataset", "backbone")  # what is named where any two runs differ
 _OF_METHOD = ("crl_formula", "mining", "seed")  # and where two of one method do
 _FACE = ["path", "video", "frame", "valence", "arousal"]
+_COLUMNS = [*_FACE, "row", "subject", "predicted_valence", "predicted_arousal"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,8 @@ def open_runs(folders: Sequence[Path]) -> list[Run]:
             raise AvceError(f"{folder} tells expressions apart; these figures are of valence and arousal.")
         try:
             table = pd.read_parquet(folder / "predictions.parquet")
-        except (OSError, ValueError) as error:
+            table[_COLUMNS]
+        except (OSError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise AvceError(f"{folder / 'predictions.parquet'} cannot be read ({reason}). Run it again.") from None
         found.append((folder, record, table))
