@@ -155,12 +155,14 @@ def table(
 ) -> None:
     """Makes a table from run folders alone, also while the sweep is still running: .md, .csv, .tex and .png."""
     from avce_pl.report.table import make_table
-    from avce_pl.report.table_figure import draw_table
+    from avce_pl.report.table_figure import draw_confusions, draw_table
 
     made = make_table(name, outputs, dataset, _numbers(seeds, "--seeds"))
     folder = out or outputs / name
     _writable(folder)
     paths = [*made.write(folder, name), draw_table(made, folder / f"{name}.png")]
+    if made.confusions:
+        paths.append(draw_confusions(made, folder / f"{name}_confusion.png"))
     typer.echo(made.markdown())
     typer.echo("files: " + ", ".join(str(path) for path in paths))
 

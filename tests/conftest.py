@@ -44,7 +44,7 @@ def run(tiny: list[str]) -> Callable[..., Path]:
     """Trains the tiny run with further overrides, in this process; returns its folder."""
 
     def start(*overrides: str) -> Path:
-        synthetic = "dataset=csv" not in overrides
+        synthetic = not any(override.startswith("dataset=") for override in overrides)
         return train([*(o for o in tiny if synthetic or "subject" not in o), *overrides])
 
     return start

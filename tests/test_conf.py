@@ -130,3 +130,10 @@ def test_a_method_without_contrast_says_so_in_its_folder() -> None:
 @pytest.mark.parametrize("preset", [path.stem for path in sorted((CONF / "preset").glob("*.yaml"))])
 def test_every_preset_trains(preset: str, run) -> None:
     assert (run(f"preset={preset}") / "metrics.json").exists()
+
+
+def test_cafs_schedule_is_its_own_unless_a_budget_has_one() -> None:
+    assert settings("method=caf", "budget=paper").optimizer["name"] == "periodic_decay"
+    assert settings("method=caf", "budget=sweep").optimizer["name"] == "cosine"
+    assert settings("method=caf", "budget=paper", "optimizer=step_decay").optimizer["name"] == "step_decay"
+    assert settings("method=caf", "preset=official").method["agreement"] == "official"

@@ -67,6 +67,15 @@ class PredictionWriter(pl.Callback):
             if row in self._wanted:
                 self._faces[row] = _png(batch["image"][position])
 
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Collects what the processes have seen."""
+        if trainer.world_size > 1:
+            shares: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(shares, (self._rows, self._predictions, self._faces))
+            self._rows = [batch for rows, _, _ in shares for batch in rows]
+            self._predictions = [batch for _, predictions, _ in shares for batch in predictions]
+            self._faces = {row: png for _, _, faces in shares for row, png in faces.items()}
+
     @property
     def table(self) -> pd.DataFrame:
         """The predictions in the order of the index."""

@@ -79,8 +79,6 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         self.sampler = sampler
         self.seed = seed
         self.cache_dir = Path(cache_dir).expanduser()
-        if sampler != "plain":
-            raise AvceError(f"dataset.sampler={sampler} is not built yet. Use dataset.sampler=plain.")
         if self.resize_size < image_size:
             raise AvceError(
                 f"dataset.resize_size={self.resize_size} is smaller than the crop, dataset.image_size="

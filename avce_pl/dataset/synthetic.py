@@ -17,8 +17,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
-from rich.console import Console
-from rich.progress import track
 
 import avce_pl.synthesis
 from avce_pl.dataset.cache import ImageArray, cached, digest, write_images
@@ -26,6 +24,7 @@ from avce_pl.dataset.datamodule import FaceDataModule, Jitter, Natural, Positive
 from avce_pl.dataset.index import LABELS, FaceIndex
 from avce_pl.dataset.loading import Images
 from avce_pl.dataset.task import Task
+from avce_pl.progress import track
 from avce_pl.synthesis import Face, FaceStyle, Rendered, render, sample_face
 from avce_pl.synthesis.labels import LabelStyle
 from avce_pl.synthesis.writers import FIRST_SUBJECT
@@ -98,8 +97,8 @@ class ProceduralDataModule(FaceDataModule):
         def images() -> Iterator[NDArray[np.uint8]]:
             with ProcessPoolExecutor(initializer=_start_worker) as pool:
                 drawn = pool.map(partial(_draw_person, people, self.resize_size), [subject for _, subject in subjects])
-                bar = track(drawn, "Drawing faces", len(subjects), console=Console(stderr=True), transient=True)
-                for (split, subject), faces in zip(subjects, bar, strict=True):
+                shown = track(drawn, "Drawing faces", len(subjects))
+                for (split, subject), faces in zip(subjects, shown, strict=True):
                     labels = [(*face.label.tolist(), face.expression) for face, _ in faces]
                     paths = [f"{subject}/{number}" for number in range(len(faces))]
                     table = pd.DataFrame(labels, columns=[*LABELS, "expression"])

@@ -4,9 +4,10 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
+from math import isnan
 from typing import Any
 
-from avce_pl.report.check_text import expression_names, moments, of_expected, verdict
+from avce_pl.report.check_text import SPLIT_COLUMNS, expression_names, split_cells, verdict
 from avce_pl.report.plane_figure import draw_plane
 
 _STYLE = """
@@ -29,18 +30,22 @@ details ul { margin: .5rem 0; padding-left: 1.25rem; } li { font-size: .875rem; 
 .row { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; } .row figure { flex: 0 1 19rem; }
 .wide figure { flex: 1 1 20rem; max-width: 34rem; }
 figure img { display: block; max-width: 100%; height: auto; }
-td.bar { width: 14rem; min-width: 9rem; } td.bar i { display: block; height: .8rem; background: var(--bar); }
+td.bar { width: 14rem; min-width: min(9rem, 18vw); } td.bar i { display: block; height: .8rem; background: var(--bar); }
 .faces { display: grid; grid-template-columns: repeat(5, 1fr); gap: 3px; }
 .faces > * { aspect-ratio: 1; background: var(--card); } .faces img { width: 100%; }
 """
 
 
-def check_page(record: dict[str, Any], samples: Iterable[tuple[str, float, float, str, bytes]], regions: int) -> str:
+Sample = tuple[str, float, float, str, str, bytes]
+"""Split, valence, arousal, expression, path and JPEG of a face."""
+
+
+def check_page(record: dict[str, Any], samples: Sequence[Sample], regions: int) -> str:
     """The page.
 
     Args:
         record: see `avce_pl.dataset.check.CheckUp`.
-        samples: split, valence, arousal, path and JPEG of faces, at most one per split and region.
+        samples: faces, at most one per split and region; or some per split and expression, with NaN for the others.
         regions: regions along each axis of the plane.
     """
     protocol, splits = record["protocol"], record.get("splits", {})
@@ -50,25 +55,22 @@ def check_page(record: dict[str, Any], samples: Iterable[tuple[str, float, float
         f"<p class='verdict {'clean' if record['clean'] else 'fault'}'>{escape(verdict(record))}</p>",
     ]
     if splits:
-        parts += ["<h2>Splits</h2>", _split_table(splits)]
+        parts += ["<h2>Splits</h2>", _table(SPLIT_COLUMNS, split_cells(record))]
+        parts.append(f"<p class=faint>split_hash {escape(protocol['split_hash'] or '–')}</p>")
     parts += _findings(record)
     if labelled := {split: summary for split, summary in splits.items() if "valence" in summary}:
         figures = [_plane(summary["plane"], split) for split, summary in labelled.items()]
         parts += ["<h2>Labels on the plane</h2>", f"<div class=row>{''.join(figures)}</div>"]
-    if training := record.get("training"):
-        figures = [_plane(drawn["plane"], drawn["name"]) for drawn in training]
-        parts += ["<h2>What an epoch is drawn from</h2>", f"<div class=row>{''.join(figures)}</div>"]
     if names := expression_names(splits):
         parts += ["<h2>Expressions</h2>", _expression_table(splits, names)]
-    if grids := [
-        f"<figure>{_face_grid(list(faces), regions)}<figcaption><b>{escape(split)}</b></figcaption></figure>"
-        for split, faces in groupby(samples, key=lambda sample: sample[0])
-    ]:
-        parts += [
-            "<h2>Faces</h2>",
-            "<p class=faint>One from each region of the plane: valence to the right, arousal upwards.</p>",
-            f"<div class='row wide'>{''.join(grids)}</div>",
-        ]
+    if training := record.get("training"):
+        parts.append("<h2>What an epoch is drawn from</h2>")
+        figures = [_plane(drawn["plane"], drawn["name"]) for drawn in training if "plane" in drawn]
+        parts += [f"<div class=row>{''.join(figures)}</div>"] if figures else []
+        drawn = {line["name"]: {**line, "expected": {}} for line in training if "expressions" in line}
+        parts += [_expression_table(drawn, expression_names(drawn))] if drawn else []
+    if samples:
+        parts += ["<h2>Faces</h2>", *_faces(samples, regions)]
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; img-src data:; "
@@ -77,22 +79,6 @@ def check_page(record: dict[str, Any], samples: Iterable[tuple[str, float, float
         + "\n".join(parts)
         + "</body></html>\n"
     )
-
-
-def _split_table(splits: dict[str, Any]) -> str:
-    head = ("split", "rows", "usable", "subjects", "videos", "valence", "arousal")
-    rows = [
-        (
-            split,
-            of_expected(summary["rows"], summary["expected"]),
-            f"{summary['usable']:,}",
-            *(f"{summary[name]:,}" if summary[name] else "–" for name in ("subjects", "videos")),
-            moments(summary, "valence"),
-            moments(summary, "arousal"),
-        )
-        for split, summary in splits.items()
-    ]
-    return _table(head, rows)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -138,17 +124,44 @@ def _expression_table(splits: dict[str, Any], names: list[str]) -> str:
         for summary in splits.values():
             count = summary["expressions"].get(name, 0)
             expected = summary["expected"].get("expressions", {}).get(name)
-            text = f"{count:,}" if expected is None else f"{count:,} of {expected:,}"
-            width = 100 * count / max(*summary["expressions"].values(), 1)
+            text = f"{count:,.0f}" if expected is None else f"{count:,} of {expected:,}"
+            width = 100 * count / max([*summary["expressions"].values(), 1])
             cells.append(f"<td>{text}</td><td class=bar><i style='width:{width:.1f}%'></i></td>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return f"<div class=scroll><table><tr><th>expression</th>{head}</tr>{''.join(lines)}</table></div>"
 
 
-def _face_grid(faces: list[tuple[str, float, float, str, bytes]], regions: int) -> str:
+def _faces(samples: Sequence[Sample], regions: int) -> list[str]:
+    """Grids of faces, one per split."""
+    on_plane = not isnan(samples[0][1])
+    text = "One from each region of the plane: valence to the right, arousal upwards."
+    grids = []
+    for split, group in groupby(samples, key=lambda sample: sample[0]):
+        faces = list(group)
+        grid = _plane_grid(faces, regions) if on_plane else _expression_grid(faces)
+        grids.append(f"<figure>{grid}<figcaption><b>{escape(split)}</b></figcaption></figure>")
+    return [
+        f"<p class=faint>{text if on_plane else 'Some of each expression.'}</p>",
+        f"<div class='row wide'>{''.join(grids)}</div>",
+    ]
+
+
+def _plane_grid(faces: list[Sample], regions: int) -> str:
     cells = ["<span></span>"] * regions**2
-    for _, valence, arousal, path, jpeg in faces:
-        column, row = (min(int((value + 1) * regions / 2), regions - 1) for value in (valence, arousal))
-        text = f"valence {valence:+.2f}, arousal {arousal:+.2f}: {path}"
-        cells[(regions - 1 - row) * regions + column] = _image("jpeg", jpeg, text)
+    for face in faces:
+        column, row = (min(int((value + 1) * regions / 2), regions - 1) for value in face[1:3])
+        cells[(regions - 1 - row) * regions + column] = _face(face)
     return f"<div class=faces>{''.join(cells)}</div>"
+
+
+def _expression_grid(faces: list[Sample]) -> str:
+    lines = []
+    for name, part in groupby(faces, key=lambda face: face[3]):
+        lines.append(f"<p class=faint>{escape(name)}</p><div class=faces>{''.join(map(_face, part))}</div>")
+    return "".join(lines)
+
+
+def _face(face: Sample) -> str:
+    _, valence, arousal, expression, path, jpeg = face
+    text = expression if isnan(valence) else f"valence {valence:+.2f}, arousal {arousal:+.2f}"
+    return _image("jpeg", jpeg, f"{text}: {path}")

@@ -14,7 +14,7 @@ CHOICES = ("dataset", "method", "backbone", "crl_formula", "mining")
 PATTERN = "*/" * len(CHOICES) + "seed_*"
 """Run folders below ``<output_root>/<name>``."""
 
-SYNTHETIC = ("synthetic", "synthetic_video")
+SYNTHETIC = ("synthetic", "synthetic_video", "synthetic_expression")
 """Data sets of procedural faces; numbers on them are not comparable with published ones."""
 
 State = Literal["done", "failed", "unfinished"]
