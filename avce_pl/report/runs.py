@@ -90,7 +90,10 @@ def runs_of_sweep(folder: Path) -> tuple[list[Path], list[str]]:
         else:
             rows.setdefault(record.row(record.choices), record.folder)
     if not rows:
-        raise AvceError(f"There is no finished run in {folder}. Give the name= that the runs have, or run folders.")
+        raise AvceError(
+            f"There is no finished run in {folder}. Train some with python run.py -m experiment=figures, or say which "
+            "runs with --name NAME or --runs FOLDER."
+        )
     return list(rows.values()), notes
 
 
