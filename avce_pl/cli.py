@@ -175,7 +175,7 @@ def figure(
     more: Annotated[list[Path] | None, typer.Argument(help="Further run folders, after --runs.", hidden=True)] = None,
     runs: Annotated[list[Path] | None, typer.Option(help="Run folders: --runs FOLDER FOLDER ...")] = None,
     sweep: Annotated[
-        str | None, typer.Option("--name", help="Instead: name= of a sweep, one seed of each row.")
+        str | None, typer.Option("--name", help="Instead: name= of a sweep, 'figures' if not given.")
     ] = None,
     outputs: Annotated[Path, typer.Option(help="output_root of the sweep.")] = Path("outputs"),
     out: Annotated[
@@ -192,16 +192,16 @@ def figure(
     from avce_pl.report.runs import open_runs, runs_of_sweep
 
     folders = [*(runs or []), *(more or [])]
-    if bool(folders) == (sweep is not None):
-        raise AvceError("Say which runs: --runs FOLDER FOLDER ..., or --name NAME of a sweep.")
+    if folders and sweep:
+        raise AvceError("Say which runs: either --runs FOLDER FOLDER ..., or --name NAME of a sweep.")
     notes: list[str] = []
-    if sweep is not None:
-        folders, notes = runs_of_sweep(outputs / sweep)
+    out = out or (outputs if folders else outputs / (sweep or "figures")) / "figures"
+    if not folders:
+        folders, notes = runs_of_sweep(outputs / (sweep or "figures"))
     choice = Choice(video, _numbers(frames, "--frames"), _numbers(images, "--images"))
     opened = open_runs(folders)
-    folder = out or (outputs / sweep if sweep else outputs) / "figures"
-    _writable(folder)
-    made = make_figures(name, opened, folder, choice, notes)
+    _writable(out)
+    made = make_figures(name, opened, out, choice, notes)
     for note in made.notes:
         typer.echo(note, err=True)
     typer.echo("files: " + ", ".join(str(path) for path in made.files))

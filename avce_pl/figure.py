@@ -153,7 +153,7 @@ def _figure5(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
     sizes = [str(size) for size in sorted({one.latent.shape[1] for one in explained})]
     caption = (
         f"t-SNE of the latent z ({', '.join(sizes)} dimensions) of {len(explained[0].rows):,} test faces, coloured by "
-        "their labels. Distances between groups mean nothing in t-SNE; the shares of equal neighbours are measured in z."
+        "their labels. Distances between groups mean nothing in t-SNE; the shares of equal neighbours are those in z."
     )
     return [Drawing("figure5", figure, runs, caption, missing_methods(runs), values)]
 
@@ -220,12 +220,12 @@ def _about(explained: Sequence[Explanation]) -> list[str]:
 
 
 def _saturated(run: Run, share: float) -> list[str]:
-    """What a share of faces at which SparseMax picks a single coordinate of z means."""
+    """What it means that the sparse feature of a share of the faces is a single coordinate."""
     if share < 0.01:
         return []
     return [
-        f"{run.label}: z is so large that SparseMax picks a single coordinate at {share:.0%} of the faces; there H "
-        "has no gradient, and no map."
+        f"{run.label}: the sparse feature is a single coordinate at {share:.0%} of the faces, where H has no gradient "
+        "and no map; method.standardise=true keeps z from growing until it is."
     ]
 
 

@@ -58,9 +58,9 @@ def test_runs_on_other_faces_are_refused(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["figure3"], "Say which runs"),
+        (["figure3", "--outputs", "/nowhere"], "no finished run in /nowhere/figures. Train some"),
         (["figure3", "--runs", "RUN", "--name", "x"], "Say which runs"),
-        (["figure3", "--name", "no_such_sweep"], "There is no finished run"),
+        (["figure3", "--name", "no_such_sweep"], "no finished run in outputs/no_such_sweep"),
         (["figure3", "--runs", "RUN", "--images", "1,x"], "--images 1,x: give whole numbers"),
         (["figure3", "--runs", "RUN", "--images", "3"], "--images 3: there is none of that number"),
         (["figure2", "--runs", "RUN"], "no frames of videos"),

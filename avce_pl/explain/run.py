@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 AXES = ("valence", "arousal")
 _BATCH = 64
+_ZERO = 1e-6  # solvers give no exact zeros
 _VERSION = 1  # another one where maps, latents or shares are computed otherwise: kept files are not used then
 
 
@@ -71,18 +72,19 @@ def _explain(
     module: Method, data: FaceDataModule, rows: NDArray[np.int64], digest: str, label: str, keep_images: bool
 ) -> Explanation:
     landmarks = _landmarks(data)
-    values, maps, latents, on_parts, of_parts, images = [], [], [], [], [], []
+    values, maps, latents, supports, on_parts, of_parts, images = [], [], [], [], [], [], []
     names: list[str] = []
     with watch(last_feature_layer(module.backbone.encoder)) as features:
         for chosen, faces in _faces(data, rows, label):
             latent = module.backbone(normalise(faces))
-            outputs = _outputs(module, latent)
+            outputs, sparse = _outputs(module, latent)
             names = list(outputs)
             cells = [grad_cam(features[-1], output) for output in outputs.values()]
             features.clear()
             maps.append(torch.stack(cells, dim=1).numpy())
             values.append(torch.stack([*outputs.values()], dim=1).detach().numpy())
             latents.append(latent.detach().numpy())
+            supports.append((sparse > _ZERO).sum(dim=1).numpy())
             if keep_images:
                 images.append(faces.permute(0, 2, 3, 1).numpy())
             if landmarks is not None:
@@ -98,6 +100,7 @@ def _explain(
         values=np.concatenate(values),
         maps=np.concatenate(maps),
         latent=np.concatenate(latents),
+        support=np.concatenate(supports),
         regions=np.array(regions, np.str_),
         shares=np.array(on_parts).reshape(len(rows), len(names), len(regions)),
         areas=np.array(of_parts).reshape(len(rows), len(regions)),
@@ -105,13 +108,13 @@ def _explain(
     )
 
 
-def _outputs(module: Method, latent: Tensor) -> dict[str, Tensor]:
-    """What is explained: name -> (N,)."""
-    points = {"R": module.regressor(latent)}
+def _outputs(module: Method, latent: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """What is explained, name -> (N,), and the sparse feature, (N, d) or (N, 0)."""
+    points, sparse = {"R": module.regressor(latent)}, latent[:, :0]
     if isinstance(module, AVCE) and module.crl_formula.uses_projection_head:
-        sparse, _ = module.feature_transform(latent)
+        sparse, _ = module.feature_transform(module.latent_norm(latent))
         points["H"] = module.projection_head(sparse)
-    return {f"{head} {axis}": point[:, k] for head, point in points.items() for k, axis in enumerate(AXES)}
+    return {f"{head} {axis}": point[:, k] for head, point in points.items() for k, axis in enumerate(AXES)}, sparse
 
 
 def _faces(data: FaceDataModule, rows: NDArray[np.int64], label: str) -> Iterator[tuple[NDArray[np.int64], Tensor]]:

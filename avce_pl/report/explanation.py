@@ -21,6 +21,7 @@ class Explanation:
         values: (N, K) float32, these outputs.
         maps: (N, K, h, w) float32, non-negative: Grad-CAM at the encoder's last feature maps.
         latent: (N, d) float32, z.
+        support: (N,) number of coordinates of the sparse feature that are not 0; 0 without a head H.
         regions: (R,) names of parts of the face; none where the data set gives no landmarks.
         shares: (N, K, R) share of each map on each part, NaN for a map of zeros.
         areas: (N, R) share of the picture that each part takes, which is the share of a uniform map.
@@ -33,6 +34,7 @@ class Explanation:
     values: NDArray[np.float32]
     maps: NDArray[np.float32]
     latent: NDArray[np.float32]
+    support: NDArray[np.int64]
     regions: NDArray[np.str_]
     shares: NDArray[np.float64]
     areas: NDArray[np.float64]

@@ -68,16 +68,14 @@ def draw_heads(run: Run, shown: Explanation, many: Explanation) -> tuple[Figure,
         many: of as many faces as there are, or 1000.
 
     Returns:
-        The figure, and its numbers: shares; the share of faces whose SparseMax is a single coordinate; and the Gini
-        index of the maps with a paired test, people or videos drawn again as wholes.
+        The figure, and its numbers: shares; the share of faces whose sparse feature is a single coordinate; and the
+        Gini index of the maps with a paired test, people or videos drawn again as wholes.
     """
     heads = {"R": "R(z)", "H": "H(Sp(z))"}
     maps = {axis: [_maps(name, f"{head} {axis}", shown, many) for head, name in heads.items()] for axis in AXES}
     table = run.table.set_index("row").loc[many.rows].reset_index()
     unit = resampling_unit(run.table)
-    largest = np.sort(many.latent.astype(np.float64), axis=1)[:, -2:]
-    one_hot = float(np.mean(largest[:, 1] - largest[:, 0] >= 1))  # where Sp(z) has a zero Jacobian
-    sparseness: dict[str, Any] = {"unit": unit or "image", "one_hot": one_hot}
+    sparseness: dict[str, Any] = {"unit": unit or "image", "one_hot": float(np.mean(many.support == 1))}
     lines = []
     for axis, (first, second) in maps.items():
         index = [gini(one.cells) for one in (first, second)]

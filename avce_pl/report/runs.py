@@ -17,6 +17,7 @@ METHODS = {"baseline": "Baseline", "caf": "CAF", "avce": "AVCE"}
 _OF_ALL = ("dataset", "backbone")  # what is named where any two runs differ
 _OF_METHOD = ("crl_formula", "mining", "seed")  # and where two of one method do
 _FACE = ["path", "video", "frame", "valence", "arousal"]
+_COLUMNS = [*_FACE, "row", "subject", "predicted_valence", "predicted_arousal"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,8 @@ def open_runs(folders: Sequence[Path]) -> list[Run]:
             raise AvceError(f"{folder} tells expressions apart; these figures are of valence and arousal.")
         try:
             table = pd.read_parquet(folder / "predictions.parquet")
-        except (OSError, ValueError) as error:
+            table[_COLUMNS]
+        except (OSError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise AvceError(f"{folder / 'predictions.parquet'} cannot be read ({reason}). Run it again.") from None
         found.append((folder, record, table))
@@ -88,7 +90,10 @@ def runs_of_sweep(folder: Path) -> tuple[list[Path], list[str]]:
         else:
             rows.setdefault(record.row(record.choices), record.folder)
     if not rows:
-        raise AvceError(f"There is no finished run in {folder}. Give the name= that the runs have, or run folders.")
+        raise AvceError(
+            f"There is no finished run in {folder}. Train some with python run.py -m experiment=figures, or say which "
+            "runs with --name NAME or --runs FOLDER."
+        )
     return list(rows.values()), notes
 
 

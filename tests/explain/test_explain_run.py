@@ -30,6 +30,8 @@ def test_outputs_are_the_predictions_and_maps_have_shares(run: Run) -> None:
     assert found.maps.min() >= 0
     assert found.maps[:, :2].max() > 0
     assert found.latent.shape == (3, 32)
+    sparse = [z - max((np.sort(z)[-k:].sum() - 1) / k for k in range(1, 33)) for z in found.latent.astype(float)]
+    assert found.support.tolist() == [(point > 1e-6).sum() for point in sparse]  # SparseMax
     assert found.images.shape == (3, 64, 64, 3)
     assert found.regions.tolist() == list(REGIONS)
     known = found.shares[~np.isnan(found.shares).any(axis=2)]

@@ -77,6 +77,10 @@ def test_what_is_no_run_for_valence_and_arousal_is_a_sentence(tmp_path: Path) ->
     for wrong in (tmp_path, folder / "metrics.json", tmp_path / "nowhere"):
         with pytest.raises(AvceError, match="no finished run"):
             open_runs([wrong])
+    table = pd.read_parquet(folder / "predictions.parquet")
+    table.drop(columns="frame").to_parquet(folder / "predictions.parquet")
+    with pytest.raises(AvceError, match=r"cannot be read .*frame"):
+        open_runs([folder])
     (folder / "predictions.parquet").write_bytes(b"PAR1 half a file")
     with pytest.raises(AvceError, match="cannot be read"):
         open_runs([folder])
