@@ -3,6 +3,7 @@
 Everything below this module takes plain arguments and can be used without Hydra.
 """
 
+import errno
 import fcntl
 import json
 import logging
@@ -15,7 +16,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +38,7 @@ from avce_pl.callbacks.history import History
 from avce_pl.callbacks.interruption import Interruption
 from avce_pl.callbacks.predictions import PredictionWriter
 from avce_pl.callbacks.progress import RunProgress
+from avce_pl.checkpoint import WholeCheckpoints
 from avce_pl.dataset.datamodule import FaceDataModule
 from avce_pl.errors import AvceError, Interrupted
 from avce_pl.method.base import Method
@@ -109,8 +111,14 @@ def run_experiment(config: DictConfig) -> float:
             if not _leads():
                 sys.exit(0)  # the launcher kills the first process when another ends with a code
             raise
-        except BaseException:
-            (folder / "failed.txt").write_text(traceback.format_exc())
+        except BaseException as error:
+            with suppress(OSError):  # the disk may be what failed
+                (folder / "failed.txt").write_text(traceback.format_exc())
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise AvceError(
+                    f"The run folder {folder} could not be written: {error.strerror}. Free some space, or make it "
+                    "writable, then run the same command again; it goes on from the last checkpoint."
+                ) from error
             raise
     monitor = record["monitor"]
     best = float(record["best"][monitor])
@@ -176,6 +184,7 @@ def build_trainer(settings: Settings, folder: Path, callbacks: list[pl.Callback]
         default_root_dir=folder,
         callbacks=callbacks,
         logger=loggers,
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=False,  # RunProgress shows the whole run
         enable_model_summary=False,
         num_sanity_val_steps=0,
