@@ -430,6 +430,7 @@ def _quiet_libraries() -> None:
         ".*LeafSpec.*is deprecated.*",
         ".*smaller than the logging.*",
         ".*in eval mode at the start.*",  # a frozen encoder
+        ".*exists and is not empty.*",  # the checkpoints of an interrupted run are the point
     )
     for message in known:
         warnings.filterwarnings("ignore", message=message)
