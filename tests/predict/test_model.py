@@ -60,11 +60,13 @@ def test_predictions_on_the_runs_own_test_images_are_those_on_record(model, imag
 def test_predictions_on_files_are_those_on_record(run, tmp_path: Path) -> None:
     root = tmp_path / "faces"
     write_csv(root, train=12, val=6, size=90)
+    (root / "prepared.json").write_text('{"margin": 0.17}')  # as `avce data prepare csv` leaves it beside its lists
     folder = run("dataset=csv", f"root={root}", "dataset.num_workers=0")
     table = pd.read_parquet(folder / "predictions.parquet")
     predictions = load(folder).predict([root / path for path in table["path"]], detect=None)
     recorded = table[["predicted_valence", "predicted_arousal"]].to_numpy()
     np.testing.assert_allclose(values(predictions), recorded, rtol=1e-5)
+    assert load(folder).specification.margin == 0.17
 
 
 def test_paths_arrays_and_pillow_images_are_the_same(model, images, tmp_path: Path) -> None:

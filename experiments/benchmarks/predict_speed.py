@@ -1,0 +1,124 @@
+"""S10: `avce predict` on a video of 1280 x 720 pixels whose faces are found already, against decoding it alone.
+
+The detector gives the known box, so that what is measured is reading ahead, cropping, the network, tracking and the
+table. Decoding alone is OpenCV's `read` to the end. Wall seconds with all cores for both, as a user has them; ratios
+are medians over interleaved rounds. The network is AL for faces of 64 pixels, as `make demo` trains it; the same for
+224 pixels is shown beside it without a target.
+
+    python experiments/benchmarks/predict_speed.py --json predict_speed.json
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from avce_pl.backbone.alexnet import AlexNet
+from avce_pl.face.crop import Box
+from avce_pl.face.detection import Detection
+from avce_pl.heads import Regressor
+from avce_pl.predict.command import Options, predict_sources
+from avce_pl.predict.model import Model
+from avce_pl.predict.run_folder import InferenceNetwork
+from avce_pl.predict.sources import find_sources
+from avce_pl.predict.specification import Specification
+from avce_pl.synthesis import FaceStyle, draw
+
+SIDE = 360
+TARGET = 0.5
+
+
+class Given:
+    """Finds the face where the video has it."""
+
+    name = "given"
+    version = ""
+
+    def __call__(self, image: np.ndarray) -> list[Detection]:
+        """The same box in every frame."""
+        return [Detection(Box(460, 180, SIDE, SIDE), 1.0, self.name)]
+
+
+def write_video(path: Path, frames: int) -> None:
+    """A face on a picture that moves slowly: what a codec has to do in an interview."""
+    face = draw(0, 0, 0, SIDE, FaceStyle())[1].image
+    noise = np.random.default_rng(0).integers(0, 256, (90, 170, 3), np.uint8)
+    room = cv2.resize(noise, (1360, 720), interpolation=cv2.INTER_CUBIC)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (1280, 720))
+    for frame in range(frames):
+        left = 40 + round(40 * np.sin(frame / 25))
+        picture = room[:, left : left + 1280].copy()
+        picture[180 : 180 + SIDE, 460 : 460 + SIDE] = np.roll(face, frame % 3, axis=1)
+        writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    writer.release()
+
+
+def model(size: int) -> Model:
+    """AL with random weights; the time does not depend on them."""
+    network = InferenceNetwork(AlexNet(), Regressor(32), size).eval()
+
+    @torch.inference_mode()
+    def predict(faces: np.ndarray) -> np.ndarray:
+        return network(torch.from_numpy(faces)).numpy()
+
+    return Model(Specification(size, round(size * 8 / 7), 0.3, ""), predict)
+
+
+def decode(path: Path) -> None:
+    """Decoding alone."""
+    capture = cv2.VideoCapture(str(path))
+    while capture.read()[0]:
+        pass
+    capture.release()
+
+
+def measure(frames: int, rounds: int) -> dict[str, float]:
+    """Frames a second of decoding and of predicting, and the ratios."""
+    seconds: dict[str, list[float]] = {"decode": [], "predict 64 px": [], "predict 224 px": []}
+    with tempfile.TemporaryDirectory() as name:
+        video = Path(name) / "video.mp4"
+        write_video(video, frames)
+        sources = find_sources([str(video)])
+        models = {"predict 64 px": model(64), "predict 224 px": model(224)}
+        for turn in range(rounds + 1):
+            for what in seconds:
+                start = time.perf_counter()
+                if what == "decode":
+                    decode(video)
+                else:
+                    predict_sources(models[what], sources, Path(name) / f"{what}{turn}.csv", Options(), Given())
+                if turn:
+                    seconds[what].append(time.perf_counter() - start)
+    result = {f"{what}, frames a second": frames / statistics.median(found) for what, found in seconds.items()}
+    for what in list(seconds)[1:]:
+        ratios = [alone / found for alone, found in zip(seconds["decode"], seconds[what], strict=True)]
+        result[f"{what}, share of the speed of decoding"] = statistics.median(ratios)
+    return result
+
+
+def main() -> None:
+    """Measure, print a table, and write it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=250)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    result = measure(arguments.frames, arguments.rounds)
+    for name, value in result.items():
+        print(f"{name:50s} {value:8.2f}")
+    name = "predict 64 px, share of the speed of decoding"
+    met = result[name] >= TARGET
+    print(f"{name}: target ≥ {TARGET}, {'met' if met else 'NOT MET'}")
+    if arguments.json:
+        row = {"id": "S10", "what": name, "target": f"≥ {TARGET}", "measured": round(result[name], 3), "met": met}
+        arguments.json.write_text(json.dumps([row], indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
