@@ -111,14 +111,17 @@ def _trained(config: Mapping[str, Any], record: Mapping[str, Any], table: pd.Dat
         "" if data["test_split"] == "test" else "\nThese images also chose the best epoch: the numbers flatter.\n"
     )
     start = f"\n- Started from: `{config['init_from']}`, frozen: {config['freeze']}" if config.get("init_from") else ""
+    known = data.get("margin")
+    margin = f"enlarged by {known:.0%}" if known is not None else "how much larger than the box is not on record"
     shares = ", ".join(f"{split} {count:,}" for split, count in data["rows"].items())
     return f"""# Model card: {record["name"]}
 
 Valence (unpleasant −1 to pleasant 1) and arousal (calm −1 to excited 1) of a cropped face.
 
-- Method: {record["method"].upper()} (Kim & Song, ECCV 2022), {record["crl_formula"]}, mining {record["mining"]}
+- Method: {record["method"]}, contrastive formula: {record["crl_formula"]}, negative mining: {record["mining"]}; names of
+  AVCE-PL, after Kim & Song (ECCV 2022)
 - Backbone: {record["backbone"]}, {record["parameters"]["inference"]:,} parameters at inference
-- Input: {size} × {size} px, RGB{start}
+- Input: {size} × {size} px, RGB; the square around a face's box, {margin}{start}
 - Run: seed {record["seed"]}, digest `{record["digest"][:16]}`, commit {run["commit"]}, {run["finished"]}
 
 ## Data

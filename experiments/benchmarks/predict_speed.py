@@ -10,10 +10,13 @@ are medians over interleaved rounds. The network is AL for faces of 64 pixels, a
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `avce predict` does, before torch is imported
 
 import cv2
 import numpy as np
@@ -61,7 +64,7 @@ def write_video(path: Path, frames: int) -> None:
 
 def model(size: int) -> Model:
     """AL with random weights; the time does not depend on them."""
-    network = InferenceNetwork(AlexNet(), Regressor(32), size).eval()
+    network = InferenceNetwork(AlexNet(), Regressor(32), size).eval().to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def predict(faces: np.ndarray) -> np.ndarray:
