@@ -81,12 +81,11 @@ def export_onnx(run: Path, out: Path) -> float:
     network = folder.network()
     with _whole(out) as file:
         faces = _some_faces(folder.specification.resize_size)
-        exact = _exact(network, faces)
+        exact = _predict(network, faces, torch.float64)
         onnx.save(_to_onnx(network, folder), file)
         session = _session(file)
         error = max(float(np.abs(_run(session, faces, size) - exact).max()) for size in _BATCHES)
-        with torch.inference_mode():
-            rounding = float(np.abs(network(torch.from_numpy(faces)).numpy() - exact).max())
+        rounding = float(np.abs(_predict(network, faces, torch.float32) - exact).max())
         if error >= max(PARITY, 3 * rounding):
             raise RuntimeError(f"The exported file differs from PyTorch by {error}.")
     return error
@@ -255,13 +254,12 @@ def _compare(
     )
 
 
-def _exact(network: InferenceNetwork, faces: Faces) -> NDArray[np.float64]:
-    """What the network predicts in float64: (N, S, S, 3) uint8 -> (N, 2)."""
-    double = copy.deepcopy(network).double()
+def _predict(network: InferenceNetwork, faces: Faces, precision: torch.dtype) -> NDArray[np.floating]:
+    """What the network predicts when it computes in that precision: (N, S, S, 3) uint8 -> (N, 2)."""
+    precise = copy.deepcopy(network).to(precision)
     with torch.inference_mode():
-        image = network.normalised(torch.from_numpy(faces))
-        prediction: NDArray[np.float64] = double.regressor(double.backbone(image.double())).numpy()
-    return prediction
+        images = (network.normalised(part).to(precision) for part in torch.from_numpy(faces).split(_BATCHES[-1]))
+        return np.concatenate([precise.regressor(precise.backbone(image)).numpy() for image in images])
 
 
 def _some_faces(side: int) -> Faces:
