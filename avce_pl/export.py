@@ -257,9 +257,12 @@ def _compare(
 def _predict(network: InferenceNetwork, faces: Faces, precision: torch.dtype) -> NDArray[np.floating]:
     """What the network predicts when it computes in that precision: (N, S, S, 3) uint8 -> (N, 2)."""
     precise = copy.deepcopy(network).to(precision)
+    parts: list[NDArray[np.floating]] = []
     with torch.inference_mode():
-        images = (network.normalised(part).to(precision) for part in torch.from_numpy(faces).split(_BATCHES[-1]))
-        return np.concatenate([precise.regressor(precise.backbone(image)).numpy() for image in images])
+        for at in range(0, len(faces), _BATCHES[-1]):
+            images = network.normalised(torch.from_numpy(faces[at : at + _BATCHES[-1]])).to(precision)
+            parts.append(precise.regressor(precise.backbone(images)).numpy())
+    return np.concatenate(parts)
 
 
 def _some_faces(side: int) -> Faces:

@@ -90,7 +90,7 @@ class RunFolder:
     def predictor(self) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
         """The function that predicts on the best device there is: (N, S, S, 3) uint8 RGB -> (N, 2)."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network = self.network().to(device, memory_format=torch.channels_last)  # 1.4 times as fast on a CPU
+        network = self.network().to(device).to(memory_format=torch.channels_last)  # 1.4 times as fast on a CPU
 
         @torch.inference_mode()
         def predict(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
