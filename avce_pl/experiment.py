@@ -3,6 +3,7 @@
 Everything below this module takes plain arguments and can be used without Hydra.
 """
 
+import errno
 import fcntl
 import json
 import logging
@@ -10,11 +11,12 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +38,7 @@ from avce_pl.callbacks.history import History
 from avce_pl.callbacks.interruption import Interruption
 from avce_pl.callbacks.predictions import PredictionWriter
 from avce_pl.callbacks.progress import RunProgress
+from avce_pl.checkpoint import WholeCheckpoints
 from avce_pl.dataset.datamodule import FaceDataModule
 from avce_pl.errors import AvceError, Interrupted
 from avce_pl.method.base import Method
@@ -105,12 +108,22 @@ def run_experiment(config: DictConfig) -> float:
         try:
             record = _run(settings, folder)
         except Interrupted:
+            if not _leads():
+                sys.exit(0)  # the launcher kills the first process when another ends with a code
             raise
-        except BaseException:
-            (folder / "failed.txt").write_text(traceback.format_exc())
+        except BaseException as error:
+            with suppress(OSError):  # the disk may be what failed
+                (folder / "failed.txt").write_text(traceback.format_exc())
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise AvceError(
+                    f"The run folder {folder} could not be written: {error.strerror}. Free some space, or make it "
+                    "writable, then run the same command again; it goes on from the last checkpoint."
+                ) from error
             raise
     monitor = record["monitor"]
     best = float(record["best"][monitor])
+    if not _leads():
+        return best
     if sweep:
         log.info("%s: best %s %.3f, in %s", settings.label, monitor, best, folder)
     else:
@@ -171,6 +184,7 @@ def build_trainer(settings: Settings, folder: Path, callbacks: list[pl.Callback]
         default_root_dir=folder,
         callbacks=callbacks,
         logger=loggers,
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=False,  # RunProgress shows the whole run
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -204,13 +218,14 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         identity["dataset.classes"] = classes
     digest = run_digest(identity)
 
-    _refuse_other_run(folder, identity, force=settings.force)
+    _refuse_other_run(folder, identity, force=settings.force and _leads())
     finished = folder / "metrics.json"
     if finished.exists():
         log.info("already done: %s (force=true runs it again)", folder)
         return cast(dict[str, Any], json.loads(finished.read_text()))
-    _write(folder / "config.yaml", OmegaConf.to_yaml(config))
-    _write(folder / "identity.json", json.dumps(identity, indent=1, sort_keys=True))
+    if _leads():
+        _write(folder / "config.yaml", OmegaConf.to_yaml(config))
+        _write(folder / "identity.json", json.dumps(identity, indent=1, sort_keys=True))
 
     module = build_module(settings, classes)
     monitor = _known_monitor(settings.callbacks.monitor, module)
@@ -235,7 +250,7 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         predictions,
         RunProgress(monitor, settings.label),
     ]
-    tracker = tracking.wandb_logger(settings, config) if settings.logger.name == "wandb" else None
+    tracker = tracking.wandb_logger(settings, config) if settings.logger.name == "wandb" and _leads() else None
     loggers: list[Logger] = [History(folder / "history.csv"), *([tracker] if tracker else [])]
     record: dict[str, Any] | None = None
     interruption.install()
@@ -257,7 +272,6 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         trainer.fit(module, datamodule=datamodule, ckpt_path=last if last.exists() else None)
         trainer.test(module, datamodule=datamodule, ckpt_path=best.best_model_path, verbose=False)
         test = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
-        predictions.write(folder)
         record = {
             "digest": digest,
             "name": settings.name,
@@ -274,8 +288,10 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
             },
             "run": _circumstances() | {"seconds": round(time.monotonic() - started, 1)},
         }
-        draw_run(folder, record)
-        _write(finished, json.dumps(record, indent=1))
+        if _leads():
+            predictions.write(folder)
+            draw_run(folder, record)
+            _write(finished, json.dumps(record, indent=1))
     finally:
         interruption.uninstall()
         if tracker is not None:
@@ -363,7 +379,7 @@ def _own(folder: Path) -> Iterator[None]:
             f"The run folder {folder} cannot be written: {error.strerror}. Give another output_root=..."
         ) from error
     with lock:
-        if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+        if _leads():
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -371,6 +387,12 @@ def _own(folder: Path) -> Iterator[None]:
                     f"Another process is working in {folder}. Wait for it, or give this run its own name=..."
                 ) from None
         yield
+
+
+def _leads() -> bool:
+    """Whether this process writes the files and talks: it is alone, or the first of several of one run."""
+    numbers = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    return not any(int(os.environ.get(number, "0")) for number in numbers)
 
 
 def _write(path: Path, text: str) -> None:
@@ -399,9 +421,12 @@ def _circumstances() -> dict[str, Any]:
 
 def _quiet_libraries() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    if not _leads():
+        logging.disable(logging.INFO)
     known = (
         ".*does not have many workers.*",
-        ".*across ranks is recommended.*",
+        ".*sync_dist=True.*",  # the metrics are those of all processes already
+        r"torch\.distributed\.nn\.functional\.\w+ is deprecated",  # Lightning's gathering and ours
         ".*LeafSpec.*is deprecated.*",
         ".*smaller than the logging.*",
         ".*in eval mode at the start.*",  # a frozen encoder

@@ -56,7 +56,7 @@ def crop_face(image: NDArray[np.uint8], box: Box | None, side: int, margin: floa
         y, x = max(-top, 0), max(-left, 0)
         square[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
     else:
-        square = inside.copy()
+        square = inside.copy() if edge == side else inside
     return square if edge == side else _resize(square, side)
 
 

@@ -507,7 +507,7 @@ def _prepare_lists(root: Path, out: Path, settings: PrepareSettings, jobs: int) 
     from avce_pl.dataset.layout import Table
 
     reader = CsvDataModule(str(root), scale=math.inf)  # labels are copied as they are, whatever their scale
-    table = reader.read().table
+    table = reader.read_all().table
     portions: dict[str, list[VideoSource]] = {}
     for split in reader.lists():
         paths = [root.expanduser() / path for path in table["path"][table["split"] == split]]
@@ -517,7 +517,7 @@ def _prepare_lists(root: Path, out: Path, settings: PrepareSettings, jobs: int) 
         ]
     prepared = prepare([source for part in portions.values() for source in part], out, settings, jobs, follow=False)
     for split, path in reader.lists().items():
-        listed = Table(path, NAMES)
+        listed = Table(reader.root, path, NAMES)
         cells = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
         cells = cells.iloc[listed.lines - 2].fillna("")  # the header is line 1
         crops = []

@@ -12,6 +12,7 @@ from torchmetrics import Metric, MetricCollection
 
 from avce_pl.backbone.base import Backbone
 from avce_pl.backbone.initialisation import initialise_from_data
+from avce_pl.backbone.whole_batch import share_batches
 from avce_pl.errors import AvceError
 from avce_pl.functional.agreement import ccc_loss, pcc_loss
 from avce_pl.heads import Regressor
@@ -73,6 +74,11 @@ class Method(pl.LightningModule):
             self.backbone.encoder.eval()
         return self
 
+    def setup(self, stage: str) -> None:
+        """Makes the backbone's statistics those of the whole batch where several processes share it."""
+        if self.trainer.world_size > 1:
+            share_batches(self.backbone)
+
     def initialise(self, images: Tensor) -> None:
         """Sets the first weights of encoder and compressor from training images (N, 3, H, W)."""
         initialise_from_data(self.backbone, images, self.seed)
@@ -98,12 +104,14 @@ class Method(pl.LightningModule):
         """
         if self.classes:
             return F.cross_entropy(prediction, label)
-        squares = 2 * F.mse_loss(prediction, label)
+        return 2 * F.mse_loss(prediction, label) + self.agreement_loss(prediction, label, agreement)
+
+    def agreement_loss(self, prediction: Tensor, label: Tensor, agreement: str) -> Tensor | float:
+        """½(1 − mean PCC) + ½(1 − mean CCC) of (N, 2) predictions and labels; 0 for ``agreement="none"``."""
         if agreement == "none":
-            return squares
+            return 0.0
         official = agreement == "official"
-        losses = pcc_loss(prediction, label, official=official) + ccc_loss(prediction, label, official=official)
-        return squares + 0.5 * losses
+        return 0.5 * (pcc_loss(prediction, label, official=official) + ccc_loss(prediction, label, official=official))
 
     def update_parameters(self, loss: Tensor, *, counted: bool = True, stale_moments: bool = False) -> None:
         """One backward pass and one step of every optimizer whose networks took part in `loss`.

@@ -47,7 +47,7 @@ class Baseline(Method):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Steps the networks once."""
-        prediction, target = self.gather(self(batch["image"])), self.gather(self.target(batch))
-        loss = self.supervised_loss(prediction, target, self.agreement)
+        latent, target = self.gather(self.backbone(batch["image"])), self.gather(self.target(batch))
+        loss = self.supervised_loss(self.regressor(latent), target, self.agreement)
         self.update_parameters(loss)
         self.end_batch({"loss": loss, "loss_supervised": loss})

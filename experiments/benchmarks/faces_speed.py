@@ -5,26 +5,23 @@ trip (quality 75), in the same run, interleaved with the faces, so that the rati
 Figures are medians over rounds; a round renders 20 pictures of each of two new people, as the data set does.
 
 Every figure is given in CPU seconds and in wall seconds of the same calls. Where other programs share the cores, wall
-time says more about them than about the faces, so the targets are held against CPU time; the exit status is 1 where one
-is missed. By CPU time, the gain of two processes is twice a face's cost alone over its cost while both draw: what
-they lose to each other in caches and memory, not what a busy machine takes from both.
+time says more about them than about the faces, so the targets are held against CPU time. By CPU time, the gain of two
+processes is twice a face's cost alone over its cost while both draw: what they lose to each other in caches and memory,
+not what a busy machine takes from both.
 
-    python experiments/benchmarks/faces_speed.py --output faces_speed.json
+    python experiments/benchmarks/faces_speed.py --json faces_speed.json
 """
 
-import argparse
-import json
 import multiprocessing
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from common import arguments, at_least, finish
 
 from avce_pl.synthesis import FaceStyle, draw
 
@@ -113,23 +110,11 @@ def measure(rounds: int) -> dict[str, Timed]:
     return result
 
 
-def main() -> None:
-    """Measure, print one line per figure, write them as JSON, and hold them against the targets."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--output", type=Path)
-    arguments = parser.parse_args()
-    result = measure(arguments.rounds)
-    print(f"{'':22s}{'CPU':>10s}{'wall':>10s}{'target':>10s}")
-    for name, value in result.items():
-        target = f"{TARGETS[name]:10.1f}" if name in TARGETS else ""
-        print(f"{name:22s}{value.cpu:10.3f}{value.wall:10.3f}{target}")
-    if arguments.output:
-        figures = {name: value._asdict() for name, value in result.items()}
-        arguments.output.write_text(json.dumps(figures, indent=2) + "\n")
-    if missed := [name for name, target in TARGETS.items() if result[name].cpu < target]:
-        sys.exit(f"Below the target in CPU time: {', '.join(missed)}.")
-
-
 if __name__ == "__main__":
-    main()
+    given = arguments(__doc__, rounds=9)
+    result = measure(given.rounds)
+    print(f"{'':22s}{'CPU':>10s}{'wall':>10s}")
+    for name, value in result.items():
+        print(f"{name:22s}{value.cpu:10.3f}{value.wall:10.3f}")
+    rows = [at_least("S8", name.replace("_", " "), result[name].cpu, target) for name, target in TARGETS.items()]
+    finish(rows, given.json)

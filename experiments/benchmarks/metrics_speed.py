@@ -3,17 +3,15 @@
 numpy gets the whole arrays at once and keeps them; the streaming metric gets batches and keeps 21 numbers and at most
 32 batches. Times are CPU seconds with one torch thread, medians of interleaved rounds.
 
-    python experiments/benchmarks/metrics_speed.py --output metrics_speed.json
+    python experiments/benchmarks/metrics_speed.py --json metrics_speed.json
 """
 
-import argparse
-import json
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
+from common import Row, arguments, at_most, finish, note
 from torch import Tensor
 
 from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
@@ -72,18 +70,16 @@ def measure(rounds: int) -> dict[str, float]:
     return result
 
 
-def main() -> None:
-    """Measure, print one line per figure, and write them as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--output", type=Path)
-    arguments = parser.parse_args()
-    result = measure(arguments.rounds)
-    for name, value in result.items():
-        print(f"{name:34s} {value:12.4g}")
-    if arguments.output:
-        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+def rows(result: dict[str, float]) -> list[Row]:
+    """The ratios and their target."""
+    ratios = {int(name.rpartition("_")[2]): value for name, value in result.items() if name.startswith("over_numpy")}
+    return [
+        *(at_most("S9", f"time over numpy's, batches of {size}", value, 2) for size, value in ratios.items()),
+        at_most("S9", "largest difference to numpy", result["largest_difference"], 1e-9),
+        note("S9", "numpy, milliseconds", result["numpy_milliseconds"]),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    given = arguments(__doc__, rounds=9)
+    finish(rows(measure(given.rounds)), given.json)

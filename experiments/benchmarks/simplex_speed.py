@@ -1,22 +1,24 @@
 """S1 and S2: SparseMax and SoftMax, forward and backward, 256 latents of 32 entries in float32.
 
-The three transforms of this package against two peers written here: a sort-based `autograd.Function` as textbooks have
-it, and a layer in the style of the released one, which for each row runs a solver, takes the Jacobian of the KKT
-conditions with autograd and solves a linear system. Times are CPU seconds with one torch thread, medians of
-interleaved rounds; errors are the largest against float64.
+The three transforms of this package against the package entmax (its two sparsemaxes; the faster one counts), against
+cvxpylayers, and against two peers written here: a sort-based `autograd.Function` as textbooks have it, and a layer in
+the style of the released one, which for each row runs a solver, takes the Jacobian of the KKT conditions with autograd
+and solves a linear system. Times are CPU seconds with one torch thread, medians of interleaved rounds; errors are the
+largest against float64.
 
-    python experiments/benchmarks/simplex_speed.py --output simplex_speed.json
+    python experiments/benchmarks/simplex_speed.py --json simplex_speed.json
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import cvxpy as cp
+import entmax
 import torch
+from common import Row, at_least, at_most, finish, note
 from torch import Tensor
 
 from avce_pl.feature_transform import problems
@@ -50,6 +52,16 @@ class TextbookSparseMax(torch.autograd.Function):
 def textbook(latent: Tensor) -> tuple[Tensor, Tensor]:
     """The first peer."""
     return TextbookSparseMax.apply(latent), torch.softmax(latent, -1)
+
+
+def entmax_sort(latent: Tensor) -> tuple[Tensor, Tensor]:
+    """The package entmax, by sorting."""
+    return entmax.sparsemax(latent, dim=-1), torch.softmax(latent, -1)
+
+
+def entmax_bisect(latent: Tensor) -> tuple[Tensor, Tensor]:
+    """The package entmax, by bisection."""
+    return entmax.sparsemax_bisect(latent, dim=-1), torch.softmax(latent, -1)
 
 
 def released_style(latent: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,7 +132,12 @@ def measure(rounds: int, slow_rounds: int) -> dict[str, float]:
     latent = torch.randn(ROWS, SIZE, generator=generator).requires_grad_()
     grads = torch.randn(ROWS, SIZE, generator=generator), torch.randn(ROWS, SIZE, generator=generator)
     path = problems.__name__
-    fast = {"closed_form": ClosedForm(), "textbook": textbook}
+    fast = {
+        "closed_form": ClosedForm(),
+        "textbook": textbook,
+        "entmax_sort": entmax_sort,
+        "entmax_bisect": entmax_bisect,
+    }
     slow = {
         "cvxpylayers": CvxpyLayers(f"{path}:sparsemax", f"{path}:softmax"),
         "opt_layer": OptLayerTransform(),
@@ -139,26 +156,43 @@ def measure(rounds: int, slow_rounds: int) -> dict[str, float]:
                 seconds[name].append((time.process_time() - start) / repeats)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     result |= {f"{name}_milliseconds": 1e3 * value for name, value in medians.items()}
-    ratios = [ours / peer for ours, peer in zip(seconds["closed_form"], seconds["textbook"], strict=True)]
-    result["closed_form_over_textbook"] = statistics.median(ratios)
+    best = min(("entmax_sort", "entmax_bisect"), key=medians.__getitem__)
+    for name, peer in (("textbook", "textbook"), ("entmax", best)):
+        ratios = [ours / other for ours, other in zip(seconds["closed_form"], seconds[peer], strict=True)]
+        result[f"closed_form_over_{name}"] = statistics.median(ratios)
     result["cvxpylayers_over_closed_form"] = medians["cvxpylayers"] / medians["closed_form"]
     result["released_style_over_closed_form"] = medians["released_style"] / medians["closed_form"]
     result["released_style_over_opt_layer"] = medians["released_style"] / medians["opt_layer"]
     return result
 
 
+def rows(result: dict[str, float]) -> list[Row]:
+    """The figures with a target, and the milliseconds."""
+    return [
+        at_least(
+            "S1", "times as fast as the layer in the released style", result["released_style_over_closed_form"], 1e4
+        ),
+        at_least("S1", "times as fast as cvxpylayers", result["cvxpylayers_over_closed_form"], 1500),
+        at_most("S1", "time over that of entmax's best", result["closed_form_over_entmax"], 0.7),
+        at_most("S1", "largest error of an output", result["closed_form_output_error"], 2e-7),
+        at_most("S1", "largest error of a gradient", result["closed_form_gradient_error"], 4e-7),
+        at_least("S2", "OptLayer, times as fast as the released style", result["released_style_over_opt_layer"], 5),
+        *(
+            note("S1", name.replace("_milliseconds", ", milliseconds"), value)
+            for name, value in result.items()
+            if name.endswith("_milliseconds")
+        ),
+    ]
+
+
 def main() -> None:
-    """Measure, print one line per figure, and write them as JSON."""
+    """Measure, print the rows, and write them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--slow-rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--json", type=Path, help="file for the rows")
     arguments = parser.parse_args()
-    result = measure(arguments.rounds, arguments.slow_rounds)
-    for name, value in result.items():
-        print(f"{name:34s} {value:12.4g}")
-    if arguments.output:
-        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+    finish(rows(measure(arguments.rounds, arguments.slow_rounds)), arguments.json)
 
 
 if __name__ == "__main__":
