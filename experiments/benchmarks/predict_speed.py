@@ -8,8 +8,6 @@ the network alone takes longer than decoding.
     python experiments/benchmarks/predict_speed.py --json predict_speed.json
 """
 
-import argparse
-import json
 import os
 import statistics
 import tempfile
@@ -21,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `avce predict` does, b
 import cv2
 import numpy as np
 import torch
+from common import Row, arguments, at_least, finish, note, ratio
 
 from avce_pl.backbone.alexnet import AlexNet
 from avce_pl.face.crop import Box
@@ -35,7 +34,7 @@ from avce_pl.synthesis import FaceStyle, draw
 
 SIZE = 64
 SIDE = 360
-TARGET = 0.5
+FRAMES = 250
 
 
 class Given:
@@ -49,13 +48,13 @@ class Given:
         return [Detection(Box(460, 180, SIDE, SIDE), 1.0, self.name)]
 
 
-def write_video(path: Path, frames: int) -> None:
+def write_video(path: Path) -> None:
     """A face on a picture that moves slowly: what a codec has to do in an interview."""
     face = draw(0, 0, 0, SIDE, FaceStyle())[1].image
     noise = np.random.default_rng(0).integers(0, 256, (90, 170, 3), np.uint8)
     room = cv2.resize(noise, (1360, 720), interpolation=cv2.INTER_CUBIC)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (1280, 720))
-    for frame in range(frames):
+    for frame in range(FRAMES):
         left = 40 + round(40 * np.sin(frame / 25))
         picture = room[:, left : left + 1280].copy()
         picture[180 : 180 + SIDE, 460 : 460 + SIDE] = np.roll(face, frame % 3, axis=1)
@@ -82,13 +81,13 @@ def decode(path: Path) -> None:
     capture.release()
 
 
-def measure(frames: int, rounds: int) -> tuple[float, float, float]:
-    """Frames a second of decoding and of predicting, and the ratio."""
+def measure(rounds: int) -> list[Row]:
+    """All rows of the benchmark."""
     alone: list[float] = []
     predicting: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         video = Path(name) / "video.mp4"
-        write_video(video, frames)
+        write_video(video)
         sources, network = find_sources([str(video)]), model()
         for turn in range(rounds + 1):  # the first warms up
             start = time.perf_counter()
@@ -97,27 +96,13 @@ def measure(frames: int, rounds: int) -> tuple[float, float, float]:
             start = time.perf_counter()
             predict_sources(network, sources, Path(name) / f"{turn}.csv", Options(), Given())
             predicting.append(time.perf_counter() - start)
-    ratio = statistics.median(a / b for a, b in zip(alone[1:], predicting[1:], strict=True))
-    return frames / statistics.median(alone[1:]), frames / statistics.median(predicting[1:]), ratio
-
-
-def main() -> None:
-    """Measure, print a table, and write it as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=250)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    alone, predicting, ratio = measure(arguments.frames, arguments.rounds)
-    met = ratio >= TARGET
-    print(f"decoding alone            {alone:8.1f} frames a second")
-    print(f"predicting                {predicting:8.1f} frames a second")
-    print(f"share of decoding's speed {ratio:8.2f}   ≥ {TARGET}   {'met' if met else 'NOT MET'}")
-    if arguments.json:
-        what = "predict at 720p with boxes given, share of the speed of decoding"
-        row = {"id": "S10", "what": what, "target": f"≥ {TARGET}", "measured": round(ratio, 3), "met": met}
-        arguments.json.write_text(json.dumps([row], indent=1, ensure_ascii=False) + "\n")
+    return [
+        note("S10", "decoding a 720p video, frames a second", FRAMES / statistics.median(alone[1:])),
+        note("S10", "predicting on it with boxes given, frames a second", FRAMES / statistics.median(predicting[1:])),
+        at_least("S10", "predicting, share of the speed of decoding", ratio(alone[1:], predicting[1:]), 0.5),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    options = arguments(__doc__, 7)
+    finish(measure(options.rounds), options.json)
