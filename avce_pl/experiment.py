@@ -430,6 +430,7 @@ def _quiet_libraries() -> None:
         ".*LeafSpec.*is deprecated.*",
         ".*smaller than the logging.*",
         ".*in eval mode at the start.*",  # a frozen encoder
+        "Checkpoint directory .* exists and is not empty",  # a run that goes on
     )
     for message in known:
         warnings.filterwarnings("ignore", message=message)
