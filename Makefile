@@ -13,7 +13,8 @@ DATA_ROOT ?=
 SPEED ?=
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 # procedural faces: rows of a minute beside each other, one core each; a real data set: the paper's budget, row by row
-BUDGET = $(if $(DATASET),budget=paper dataset=$(DATASET) root=$(DATA_ROOT),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) trainer.num_threads=1)
+PARALLEL = hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) trainer.num_threads=1
+BUDGET = $(if $(DATASET),budget=paper dataset=$(DATASET) root=$(DATA_ROOT),$(PARALLEL))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo table1 ablation-table2 table3 table4 ablation-table5 speed figures report paper test test-slow check clean
@@ -62,11 +63,12 @@ ablation-table5: $(STAMP)  ## Table 5, with and without L_AVCE; DATASET=aff_wild
 speed: $(STAMP)  ## update and test time of Baseline, CAF and AVCE; SPEED='--updates 100 --batch 256' is the paper's protocol
 	@$(BIN)/python experiments/benchmarks/method_speed.py --out $(OUTPUTS)/speed $(SPEED)
 
-figures: $(STAMP)  ## the paper's figures, from the runs of its tables
-	@$(BIN)/avce figure all --outputs $(OUTPUTS)
+figures: $(STAMP)  ## Figures 2 to 5 and analyses, on procedural videos
+	@$(BIN)/python run.py -m experiment=figures output_root=$(OUTPUTS) $(PARALLEL) $(ARGS); code=$$?; \
+	$(BIN)/avce figure all --name figures --outputs $(OUTPUTS) && exit $$code
 
 report: $(STAMP)  ## one page with every table, figure and run
-	@$(BIN)/avce report --outputs $(OUTPUTS)
+	@$(BIN)/avce report --outputs $(OUTPUTS) --out $(OUTPUTS)/report.html
 
 # what fails does not stop what follows; interrupted, the same command goes on
 paper: $(STAMP)  ## all of the above on procedural faces, about an hour on 2 cores; interruptible

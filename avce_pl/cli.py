@@ -142,7 +142,7 @@ def check(
         typer.echo(json.dumps(made.record))
     else:
         print_check(made.record, Console())
-    raise typer.Exit(not made.record["clean"])
+    raise typer.Exit(int(not made.record["clean"]))
 
 
 @app.command()
@@ -208,6 +208,41 @@ def figure(
 
 
 @app.command()
+def report(
+    outputs: Annotated[Path, typer.Option(help="output_root of the runs.")] = Path("outputs"),
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+) -> None:
+    """Makes one HTML page of all tables, figures, measurements and runs below an output_root; it needs no network."""
+    from avce_pl.report.report_page import write_report
+
+    _writable(out.parent)
+    write_report(outputs, out)
+    typer.echo(f"wrote {out}")
+
+
+@app.command()
+def dashboard(
+    out: Annotated[Path, typer.Option(help="JSON file of the views.")] = Path("dashboard.json"),
+    entity: Annotated[str | None, typer.Option(help="W&B user or team; the key's owner if not given.")] = None,
+    project: Annotated[str, typer.Option(help="W&B project, as in logger.project.")] = "avce-pl",
+) -> None:
+    """Builds the W&B views of the paper's tables, and publishes them where a key is configured."""
+    from avce_pl.wandb_key import has_key
+
+    try:
+        from avce_pl.dashboard import write_dashboard
+    except ModuleNotFoundError as error:
+        raise AvceError(f"{error.name} is missing: pip install 'avce-pl[dashboards]'.") from None
+    _writable(out.parent)
+    addresses = write_dashboard(out, entity, project, publish=has_key())
+    typer.echo(f"wrote {out}")
+    for address in addresses:
+        typer.echo(f"published {address}")
+    if not addresses:
+        typer.echo("to publish: `wandb login`, or set WANDB_API_KEY, and the same command again")
+
+
+@app.command()
 def predict(
     paths: Annotated[list[str] | None, typer.Argument(help="Images, videos, folders, or patterns in quotes.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder of the model.")] = None,
@@ -219,11 +254,15 @@ def predict(
     quadrants: Annotated[bool, typer.Option(help="Name the quarter of the plane: a heuristic.")] = False,
     detector: Annotated[str, typer.Option(help="Face detector; centre takes the middle of the image.")] = "auto",
 ) -> None:
-    """Predicts valence and arousal of every face in images, videos or before a camera. The same command goes on."""
+    """Predicts valence and arousal of every face in images, videos or before a camera. The same command goes on.
+
+    The exit code is 1 if something could not be read; the rest is predicted.
+    """
     if (run is None) == (model is None):
         raise AvceError("Say which model: --run RUN_FOLDER or --model FILE.onnx.")
     if bool(paths) == (camera is not None):
         raise AvceError("Say what to look at: images, videos or folders, or --camera 0.")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads spin, on the core that decodes the video
     from avce_pl.predict.command import Options, predict_sources
     from avce_pl.predict.model import load
     from avce_pl.predict.sources import camera as open_camera
@@ -233,6 +272,8 @@ def predict(
     options = Options(detector=detector, smooth=smooth, quadrants=quadrants, annotate=annotate)
     counts = predict_sources(load(run or model or Path()), sources, out, options)
     typer.echo(f"{counts}" + (f"\nwrote {out}" if out else ""), err=True)
+    if counts.unreadable:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 Everything below this module takes plain arguments and can be used without Hydra.
 """
 
+import errno
 import fcntl
 import json
 import logging
@@ -15,7 +16,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -36,7 +37,9 @@ from avce_pl.building import build
 from avce_pl.callbacks.history import History
 from avce_pl.callbacks.interruption import Interruption
 from avce_pl.callbacks.predictions import PredictionWriter
+from avce_pl.callbacks.profile import Profile
 from avce_pl.callbacks.progress import RunProgress
+from avce_pl.checkpoint import WholeCheckpoints
 from avce_pl.dataset.datamodule import FaceDataModule
 from avce_pl.errors import AvceError, Interrupted
 from avce_pl.method.base import Method
@@ -71,6 +74,7 @@ _NOT_THE_RESULT = (
     "trainer.strategy",
     "trainer.log_every_n_steps",
     "trainer.num_threads",
+    "trainer.profile",
 )
 
 
@@ -109,8 +113,14 @@ def run_experiment(config: DictConfig) -> float:
             if not _leads():
                 sys.exit(0)  # the launcher kills the first process when another ends with a code
             raise
-        except BaseException:
-            (folder / "failed.txt").write_text(traceback.format_exc())
+        except BaseException as error:
+            with suppress(OSError):  # the disk may be what failed
+                (folder / "failed.txt").write_text(traceback.format_exc())
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise AvceError(
+                    f"The run folder {folder} could not be written: {error.strerror}. Free some space, or make it "
+                    "writable, then run the same command again; it goes on from the last checkpoint."
+                ) from error
             raise
     monitor = record["monitor"]
     best = float(record["best"][monitor])
@@ -158,7 +168,7 @@ def build_trainer(settings: Settings, folder: Path, callbacks: list[pl.Callback]
     Raises:
         AvceError: the device or the precision that was asked for is not to be had.
     """
-    options = settings.trainer.model_dump(exclude={"name", "num_threads"})
+    options = settings.trainer.model_dump(exclude={"name", "num_threads", "profile"})
     if settings.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise AvceError(
             f"trainer.accelerator={settings.trainer.accelerator}, but torch finds no CUDA device here. Use "
@@ -176,6 +186,7 @@ def build_trainer(settings: Settings, folder: Path, callbacks: list[pl.Callback]
         default_root_dir=folder,
         callbacks=callbacks,
         logger=loggers,
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=False,  # RunProgress shows the whole run
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -241,6 +252,8 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         predictions,
         RunProgress(monitor, settings.label),
     ]
+    if settings.trainer.profile:
+        callbacks.append(Profile(folder))
     tracker = tracking.wandb_logger(settings, config) if settings.logger.name == "wandb" and _leads() else None
     loggers: list[Logger] = [History(folder / "history.csv"), *([tracker] if tracker else [])]
     record: dict[str, Any] | None = None
@@ -421,6 +434,7 @@ def _quiet_libraries() -> None:
         ".*LeafSpec.*is deprecated.*",
         ".*smaller than the logging.*",
         ".*in eval mode at the start.*",  # a frozen encoder
+        "Checkpoint directory .* exists and is not empty",  # a run that goes on
     )
     for message in known:
         warnings.filterwarnings("ignore", message=message)

@@ -64,15 +64,15 @@ class Interruption(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves when it is time or when a signal has come; the latter ends the run."""
-        wish = self._wish(trainer)
-        if wish:
+        # Going on from an epoch's last batch, Lightning leaves the epoch's validation out.
+        if not trainer.is_last_batch and (wish := self._wish(trainer)):
             self._save(trainer)
-        if wish > _SAVE:
-            raise Interrupted(
-                f"Interrupted after batch {trainer.global_step} (epoch {trainer.current_epoch + 1} of "
-                f"{trainer.max_epochs}). Nothing is lost: the same command goes on from here.",
-                exit_code=128 + wish,
-            )
+            self._obey(trainer, wish)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Saves the finished epoch."""
+        self._save(trainer)
+        self._obey(trainer, self._wish(trainer))
 
     def on_test_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Ends the run when a signal has come; all of the training is saved already."""
@@ -91,12 +91,15 @@ class Interruption(pl.Callback):
             wish = int(wishes)
         return wish
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves the finished epoch."""
-        self._save(trainer)
+    def _obey(self, trainer: pl.Trainer, wish: int) -> None:
+        if wish > _SAVE:
+            raise Interrupted(
+                f"Interrupted after batch {trainer.global_step} (epoch {trainer.current_epoch + 1} of "
+                f"{trainer.max_epochs}). Nothing is lost: the same command goes on from here.",
+                exit_code=128 + wish,
+            )
 
     def _save(self, trainer: pl.Trainer) -> None:
-        before = self.path.stat().st_mtime_ns if self.path.exists() else None
         try:
             trainer.save_checkpoint(self.path)
         except OSError as error:
@@ -104,11 +107,4 @@ class Interruption(pl.Callback):
                 f"The checkpoint {self.path} could not be written: {error.strerror or error}. Free some space or "
                 "give another output_root, then run the same command again; the last checkpoint is intact."
             ) from error
-        if trainer.is_global_zero and (
-            not self.path.exists() or self.path.stat().st_mtime_ns == before
-        ):  # Lightning 2.6.6 swallows a PermissionError here
-            raise AvceError(
-                f"The checkpoint {self.path} could not be written. Check the permissions of its folder, then run "
-                "the same command again."
-            )
         self._saved_at = time.monotonic()

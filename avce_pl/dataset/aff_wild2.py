@@ -182,11 +182,7 @@ class AffWild2DataModule(VideoDataModule):
     @cached_property
     def _label_files(self) -> dict[str, list[Path]]:
         return {
-            split: [
-                path
-                for path in contents(named_folders(self.root, pattern))
-                if path.suffix.lower() == ".txt" and not path.name.startswith(".")
-            ]
+            split: [path for path in contents(named_folders(self.root, pattern)) if path.suffix.lower() == ".txt"]
             for split, pattern in _SETS.items()
         }
 

@@ -144,7 +144,6 @@ class _Release(ABC):
         self.root = root
         self.folder = folder
         self.files = files
-        self.problems: list[Finding] = []
 
     @staticmethod
     @abstractmethod
@@ -415,7 +414,7 @@ def _ids(root: Path, folder: Path) -> tuple[list[str], dict[str, str], list[Find
         The images that have all labels, in numerical order; the kinds of files; and the files that are missing.
     """
     with os.scandir(folder) as entries:
-        names = {entry.name for entry in entries}
+        names = {entry.name for entry in entries if not entry.name.startswith(".")}  # macOS leaves ._0_exp.npy
     ids = sorted({name.rpartition("_")[0] for name in names if name.endswith(".npy")}, key=lambda n: (len(n), n))
     if not ids:
         raise AvceError(f"{folder} holds no labels such as 0_exp.npy. Unpack the annotations there.")

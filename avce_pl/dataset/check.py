@@ -115,11 +115,12 @@ def check(data: FileDataModule, name: str) -> CheckUp:
     findings: list[Finding] = []
     try:
         findings += data.findings()
-        index, problems, places = data.read()
+        reading = data.read()
     except AvceError as error:
         findings.append(Finding(True, "labels", "", str(error)))
         return CheckUp(record | _listed(findings), [])
-    findings += problems
+    findings += reading.problems
+    index = reading.index
     if data.unprepared:
         faults: NDArray[np.str_] = np.full(len(index.table), _NOT_PREPARED)
         findings.append(Finding(False, "not_prepared", "", data.unprepared))
@@ -130,7 +131,7 @@ def check(data: FileDataModule, name: str) -> CheckUp:
         findings += [Finding(False, "wrong_case", path, f"It is called {name}.") for path, name in renamed.items()]
     findings += _split_findings(index, protocol)
     for why, count in index.dropped.items():
-        findings.append(Finding(False, "left_out", places.get(why, ""), f"{count:,} rows: {why}."))
+        findings.append(Finding(False, "left_out", reading.places.get(why, ""), f"{count:,} rows: {why}."))
     shifts = list(_shifts(index))
     findings += _shift_findings(index, shifts)
     usable = data.thinned(index.select(faults == ""))
@@ -352,5 +353,5 @@ def _samples(data: FileDataModule, index: FaceIndex, faults: NDArray[np.str_]) -
         picture = cv2.cvtColor(images[int(str(row))], cv2.COLOR_RGB2BGR)
         _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])
         expression = EXPRESSION_NAMES[face["expression"]] if face["expression"] >= 0 else ""
-        labels = (float(face[name]) for name in LABELS)
-        yield Sample(face["split"], *labels, expression, face["path"], jpeg.tobytes())
+        valence, arousal = (float(face[name]) for name in LABELS)
+        yield Sample(face["split"], valence, arousal, expression, face["path"], jpeg.tobytes())

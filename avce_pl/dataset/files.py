@@ -1,14 +1,15 @@
 """Data sets of image files: checked once before training, then decoded whenever they are needed."""
 
 import hashlib
+import json
 import os
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, Unpack
 
 import cv2
 import numpy as np
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from avce_pl.dataset.cache import ImageArray, cached, digest, write_images
-from avce_pl.dataset.datamodule import FaceDataModule, Jitter, Natural, Positive, Sampler, Seed
+from avce_pl.dataset.datamodule import FaceDataModule, FaceOptions, Positive
 from avce_pl.dataset.index import BOX, FaceIndex
 from avce_pl.dataset.loading import Images
 from avce_pl.dataset.protocol import Finding, Protocol
+from avce_pl.dataset.video_source import PREPARED_SETTINGS
 from avce_pl.errors import AvceError
 from avce_pl.face import crop
 from avce_pl.face.crop import Box, crop_face, misplaced
@@ -114,7 +116,8 @@ class ImageFiles:
         return crop_face(image, _face(self.boxes[row].tolist()), self.side, self.margin)
 
 
-class Reading(NamedTuple):
+@dataclass(frozen=True)
+class Reading:
     """What a reader makes of the labels.
 
     Attributes:
@@ -125,23 +128,15 @@ class Reading(NamedTuple):
 
     index: FaceIndex
     problems: Sequence[Finding] = ()
-    places: Mapping[str, str] = {}
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
-class FileOptions(TypedDict, total=False):
+class FileOptions(FaceOptions, total=False):
     """The options that all data sets of image files share; see `FileDataModule`."""
 
     on_bad_image: Literal["error", "skip"]
     cache_images: bool
     margin: Annotated[float, Field(ge=0)]
-    image_size: Positive
-    resize_size: Positive | None
-    batch_size: Positive | None
-    num_workers: Natural
-    colour_jitter: Jitter
-    sampler: Sampler
-    seed: Seed
-    cache_dir: str
 
 
 class VideoOptions(FileOptions, total=False):
@@ -165,7 +160,7 @@ class FileDataModule(FaceDataModule):
         margin: Share by which the crop exceeds a face's box, where the data set has boxes.
         stride: Every how many-th frame of a video is trained on; evaluation sees all.
         frames_per_video: Most frames of a video that are trained on, evenly spaced; ``None`` for all.
-        image_size: See `FaceDataModule`, as the others.
+        options: See `FaceDataModule`; `num_workers` is 2 if it is not given.
     """
 
     protocols: ClassVar[Mapping[str, Protocol]]
@@ -182,16 +177,10 @@ class FileDataModule(FaceDataModule):
         margin: Annotated[float, Field(ge=0)] = 0.0,
         stride: Positive = 1,
         frames_per_video: Positive | None = None,
-        image_size: Positive = 224,
-        resize_size: Positive | None = None,
-        batch_size: Positive | None = None,
-        num_workers: Natural = 2,
-        colour_jitter: Jitter = 0.0,
-        sampler: Sampler = "plain",
-        seed: Seed = 0,
-        cache_dir: str = "~/.cache/avce_pl",
+        **options: Unpack[FaceOptions],
     ) -> None:
-        super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, sampler, seed, cache_dir)
+        options.setdefault("num_workers", 2)
+        super().__init__(**options)
         if root is None:
             raise AvceError("This data set is a folder of your own; say where it is with root=FOLDER.")
         self.root = Path(root).expanduser()
@@ -333,6 +322,16 @@ class FileDataModule(FaceDataModule):
         """Images that were skipped: reason -> number."""
         _ = self.faces
         return self._bad_images
+
+    @property
+    def crop_margin(self) -> float | None:
+        """`margin` where there are boxes; else that of ``avce data prepare``, if it made the images."""
+        if self.index["box_width"].any():
+            return self.margin
+        try:
+            return float(json.loads((self.image_root / PREPARED_SETTINGS).read_text())["margin"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     @property
     def _index_folder(self) -> Path:

@@ -194,5 +194,5 @@ def _digest(table: pd.DataFrame, identity: str = "") -> str:
             digest.update(column.to_numpy().tobytes())
         else:
             # pandas takes ten times as long to hand out Arrow's texts one by one
-            digest.update("\0".join(map(str, column.to_numpy(object))).encode())  # subjects may be numbers
+            digest.update("\0".join(map(str, column.to_numpy(object))).encode())
     return digest.hexdigest()

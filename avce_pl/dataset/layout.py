@@ -25,7 +25,7 @@ def folders(root: Path, leaves: Sequence[str] = (), depth: int = 5) -> Iterator[
     Args:
         root: Where to begin.
         leaves: Names of folders that are neither given nor entered, because they hold too much. So are
-            folders whose name is a number, and hidden ones.
+            folders whose name is a number, hidden ones, and what macOS leaves in archives.
         depth: How deep to look; 0 is the root alone.
     """
     level = [root]
@@ -40,7 +40,8 @@ def _subfolders(folder: Path, leaves: Sequence[str]) -> list[Path]:
             names = sorted(entry.name for entry in entries if entry.is_dir())
     except OSError:
         return []
-    return [folder / name for name in names if not (name.isdigit() or name.startswith(".") or name in leaves)]
+    passed_over = (*leaves, "__MACOSX")
+    return [folder / name for name in names if not (name.isdigit() or name.startswith(".") or name in passed_over)]
 
 
 class Table:

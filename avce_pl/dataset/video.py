@@ -23,7 +23,7 @@ from avce_pl.dataset.video_source import PREPARED, PREPARED_COLUMNS, VideoSource
 from avce_pl.errors import AvceError
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
-HEAPS = re.compile(r"videos|bboxes|landmarks|cropped.*|batch\d.*|prepared|\..*", re.IGNORECASE)
+HEAPS = re.compile(r"videos|bboxes|landmarks|cropped.*|batch\d.*|prepared|\..*|__macosx", re.IGNORECASE)
 """Folders of thousands of files, in which no other part of a data set is looked for."""
 _SPLITS = ("train", "test", "val", "validation", "train_set", "validation_set", "test_set")
 
@@ -251,9 +251,12 @@ def named_folders(root: Path, pattern: str, depth: int = 6) -> list[Path]:
 
 
 def contents(places: Iterable[Path]) -> Iterator[Path]:
-    """What is in some folders, by name; folders doubled by unpacking, and those of the splits, are passed through."""
+    """What is in some folders, by name, but for hidden things such as macOS's ``._001.txt``.
+
+    Folders doubled by unpacking, and those of the splits, are passed through.
+    """
     for place in places:
-        for entry in listed(place):
+        for entry in (entry for entry in listed(place) if not entry.name.startswith(".")):
             if entry.is_dir() and entry.name.lower() in (place.name.lower(), *_SPLITS):
                 yield from contents([Path(entry.path)])
             else:

@@ -49,8 +49,7 @@ class CAF(Method):
 
     Reading taken: the groups are those of the labels, and of both the first n images (n even) take part in (3) and (4),
     as in the released code. The margin's mutual information carries a gradient, its confidence none. Step (4) sees weak
-    images alone, and so do the running moments of an encoder with BatchNorm; shared by several processes, that step's
-    batch moments depend on where the weak images lie, which AlexNet has none of.
+    images alone, and so do the moments of an encoder with BatchNorm there.
     """
 
     multiplier: Tensor
@@ -67,6 +66,7 @@ class CAF(Method):
         agreement: Literal["population", "official", "none"] = "population",
         adversarial_weight: Annotated[float, Field(ge=0)] = 0.1,
         penalty: Annotated[float, Field(gt=0)] = 1e-6,
+        batch_norm: bool = False,
         dropout: Dropout = 0.5,
         critic_dropout: Dropout = 0.2,
     ) -> None:
@@ -82,6 +82,8 @@ class CAF(Method):
             agreement: moments of the PCC and CCC losses, as in `avce_pl.method.baseline.Baseline`.
             adversarial_weight: weight of step 4's loss.
             penalty: ρ, weight of the squared constraint and step of its multiplier.
+            batch_norm: BatchNorm without parameters before every ReLU of compressor and critic (ours). The released
+                code has none and starts from ImageNet; from scratch their units die within batches.
             dropout: share of the regressor's inputs, and of its first hidden layer, that training drops.
             critic_dropout: share of the critic's second layer that training drops.
 
@@ -96,21 +98,22 @@ class CAF(Method):
         layers = list(backbone.compressor.children())
         inputs = next(layer.in_features for layer in layers if isinstance(layer, nn.Linear))
         pooling = nn.Sequential(*layers[:2])  # average pooling and flattening, in every backbone
+        norms = [[nn.BatchNorm1d(width, affine=False)] if batch_norm else [] for width in (64, 8, 32)]
+        wide, narrow = ([nn.Linear(inputs, 64), *norms[0]], [nn.Linear(64, 8), *norms[1]])
         backbone.compressor = nn.Sequential(
-            *pooling,
-            nn.Dropout(dropout),
-            nn.Linear(inputs, 64),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(64, 8),
-            nn.ReLU(),
+            *pooling, nn.Dropout(dropout), *wide, nn.ReLU(), nn.Dropout(dropout), *narrow, nn.ReLU()
         )
         backbone.latent_dim = 8
         backbone.regressor_hidden = None
         super().__init__(backbone, optimizer, metrics, seed, classes, batch_norm=False, dropout=0.0)
         self.pooling = pooling
         self.critic = nn.Sequential(
-            nn.Linear(inputs, 64), nn.Linear(64, 32), nn.Dropout(critic_dropout), nn.ReLU(), nn.Linear(32, 16)
+            nn.Linear(inputs, 64),
+            nn.Linear(64, 32),
+            *norms[2],
+            nn.Dropout(critic_dropout),
+            nn.ReLU(),
+            nn.Linear(32, 16),
         )
         self.supervised = supervised
         self.agreement = agreement
@@ -171,12 +174,11 @@ class CAF(Method):
         """
         first = self.trainer.global_rank * len(image)
         mine = weak[(weak >= first) & (weak < first + len(image))] - first
-        # a process without weak images takes part in the exchange of gradients with one that counts nothing
-        chosen = image[mine] if len(mine) else image[:1]
-        # the gradients of all processes are averaged, the loss is a mean over the images of all
-        share = self.trainer.world_size / len(weak) if len(mine) else 0.0
+        # the gradients of all processes are averaged, the loss is a mean over the images of all; a process without weak
+        # images takes part with none
+        share = self.trainer.world_size / len(weak)
         self.critic.requires_grad_(False).eval()
-        score = self.critic(self.pooling(self.backbone.encoder(chosen))).mean(1).sum()
+        score = self.critic(self.pooling(self.backbone.encoder(image[mine]))).mean(1).sum()
         loss: Tensor = -self.adversarial_weight * share * score
         self.update_parameters(loss, counted=False)
         self.critic.requires_grad_(True).train()

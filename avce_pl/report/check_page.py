@@ -1,40 +1,14 @@
 """A check-up of a data set as one HTML page that needs nothing else: no network, no script, no other file."""
 
-from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 from math import isnan
 from typing import Any
 
 from avce_pl.report.check_text import SPLIT_COLUMNS, expression_names, split_cells, verdict
+from avce_pl.report.page import frame, image, page, table
 from avce_pl.report.plane_figure import draw_plane
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1f2937; --faint: #64748b; --line: #e2e8f0; --paper: #ffffff;
-  --card: #f8fafc; --bar: #1d4ed8; --fault: #b91c1c; --note: #a16207; --clean: #15803d; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e5e7eb; --faint: #94a3b8; --line: #334155; --paper: #0f172a;
-  --card: #1e293b; --bar: #60a5fa; --fault: #f87171; --note: #facc15; --clean: #4ade80; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 72rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
-p { margin: .25rem 0; } .faint, figcaption { color: var(--faint); font-size: .875rem; }
-.verdict { margin: 1rem 0; padding: .75rem 1rem; border-left: 4px solid; background: var(--card); font-weight: 600; }
-.fault { color: var(--fault); } .note { color: var(--note); } .clean { color: var(--clean); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { font-weight: 600; color: var(--faint); font-size: .875rem; } th:first-child, td:first-child { text-align: left; }
-details { border-bottom: 1px solid var(--line); padding: .4rem 0; } summary { cursor: pointer; }
-details ul { margin: .5rem 0; padding-left: 1.25rem; } li { font-size: .875rem; } li b { font-weight: 600; }
-.row { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; } .row figure { flex: 0 1 19rem; }
-.wide figure { flex: 1 1 20rem; max-width: 34rem; }
-figure img { display: block; max-width: 100%; height: auto; }
-td.bar { width: 14rem; min-width: min(9rem, 18vw); } td.bar i { display: block; height: .8rem; background: var(--bar); }
-.faces { display: grid; grid-template-columns: repeat(5, 1fr); gap: 3px; }
-.faces > * { aspect-ratio: 1; background: var(--card); } .faces img { width: 100%; }
-"""
-
 
 Sample = tuple[str, float, float, str, str, bytes]
 """Split, valence, arousal, expression, path and JPEG of a face."""
@@ -55,7 +29,7 @@ def check_page(record: dict[str, Any], samples: Sequence[Sample], regions: int) 
         f"<p class='verdict {'clean' if record['clean'] else 'fault'}'>{escape(verdict(record))}</p>",
     ]
     if splits:
-        parts += ["<h2>Splits</h2>", _table(SPLIT_COLUMNS, split_cells(record))]
+        parts += ["<h2>Splits</h2>", table(SPLIT_COLUMNS, split_cells(record))]
         parts.append(f"<p class=faint>split_hash {escape(protocol['split_hash'] or '–')}</p>")
     parts += _findings(record)
     if labelled := {split: summary for split, summary in splits.items() if "valence" in summary}:
@@ -71,23 +45,7 @@ def check_page(record: dict[str, Any], samples: Sequence[Sample], regions: int) 
         parts += [_expression_table(drawn, expression_names(drawn))] if drawn else []
     if samples:
         parts += ["<h2>Faces</h2>", *_faces(samples, regions)]
-    return (
-        "<!doctype html><html lang=en><head><meta charset=utf-8>"
-        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; img-src data:; "
-        "style-src 'unsafe-inline'\"><meta name=viewport content='width=device-width, initial-scale=1'>"
-        f"<title>Check of {escape(record['dataset'])}</title><style>{_STYLE}</style></head><body>"
-        + "\n".join(parts)
-        + "</body></html>\n"
-    )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose cells are text."""
-    lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return (
-        f"<div class=scroll><table><tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>{body}</table></div>"
-    )
+    return page(f"Check of {record['dataset']}", parts)
 
 
 def _findings(record: dict[str, Any]) -> list[str]:
@@ -109,11 +67,7 @@ def _plane(histogram: list[list[float]], title: str) -> str:
     total = sum(map(sum, histogram))
     caption = f"<b>{escape(title)}</b>, {total:,.0f} faces; the fullest bin holds {max(map(max, histogram)):,.0f}"
     alt = f"Histogram of valence and arousal: {title}"
-    return f"<figure>{_image('png', draw_plane(histogram), alt)}<figcaption>{caption}</figcaption></figure>"
-
-
-def _image(kind: str, data: bytes, alt: str) -> str:
-    return f"<img src='data:image/{kind};base64,{b64encode(data).decode()}' alt='{escape(alt)}' title='{escape(alt)}'>"
+    return f"<figure>{image('png', draw_plane(histogram), alt)}<figcaption>{caption}</figcaption></figure>"
 
 
 def _expression_table(splits: dict[str, Any], names: list[str]) -> str:
@@ -128,7 +82,7 @@ def _expression_table(splits: dict[str, Any], names: list[str]) -> str:
             width = 100 * count / max([*summary["expressions"].values(), 1])
             cells.append(f"<td>{text}</td><td class=bar><i style='width:{width:.1f}%'></i></td>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<div class=scroll><table><tr><th>expression</th>{head}</tr>{''.join(lines)}</table></div>"
+    return frame(f"<tr><th>expression</th>{head}</tr>{''.join(lines)}")
 
 
 def _faces(samples: Sequence[Sample], regions: int) -> list[str]:
@@ -164,4 +118,4 @@ def _expression_grid(faces: list[Sample]) -> str:
 def _face(face: Sample) -> str:
     _, valence, arousal, expression, path, jpeg = face
     text = expression if isnan(valence) else f"valence {valence:+.2f}, arousal {arousal:+.2f}"
-    return _image("jpeg", jpeg, f"{text}: {path}")
+    return image("jpeg", jpeg, f"{text}: {path}")

@@ -53,7 +53,7 @@ SPLIT_COLUMNS = ("split", "rows", "usable", "subjects", "videos", "valence", "ar
 
 def split_cells(record: dict[str, Any]) -> list[tuple[str, ...]]:
     """A line per split, numbers of the real release beside what was found."""
-    lines = [
+    lines: list[tuple[str, ...]] = [
         (
             split,
             _of(summary, "rows"),

@@ -2,9 +2,9 @@
 
 2 and 4 processes on this machine (gloo, over its loopback) with 256 samples each gather what a step of AVCE gathers,
 with gradients: latents (N, 32) twice and labels (N, 2) once, and go backward through it. Wall time of the first
-process, medians, between barriers, over the wall time of one AL step of 256 pictures alone. With more processes than cores the
-processes wait for each other's turn, so the figure is an upper bound. 64 processes are computed from the bytes: 64 x
-256 x (2 x 32 + 2) float32 received a step, over 10 Gbit/s.
+process, medians, between barriers, over the wall time of one AL step of 256 pictures alone. With more processes than
+cores the processes wait for each other's turn, so the figure is an upper bound. 64 processes are computed from the
+bytes: 64 x 256 x (2 x 32 + 2) float32 received a step, over 10 Gbit/s.
 
     python experiments/benchmarks/gather_speed.py --json gather_speed.json
 """

@@ -138,6 +138,16 @@ def test_a_fault_is_found_and_nothing_else(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_macos_leaves_behind_is_no_fault(layout: str, clean: Callable[[str], CheckUp], tmp_path: Path) -> None:
+    write_layout(layout, tmp_path / "data", **SMALL[layout])
+    for path in [path for path in (tmp_path / "data").rglob("*") if path.is_file() and not path.name.startswith(".")]:
+        for copy_of in (path, tmp_path / "data" / "__MACOSX" / path.relative_to(tmp_path / "data")):
+            copy_of.parent.mkdir(parents=True, exist_ok=True)
+            copy_of.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    assert listed(checked(tmp_path / "data", layout)) == listed(clean(layout))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_all_faults_are_found_at_once(layout: str, tmp_path: Path) -> None:
     injected = write_layout(layout, tmp_path / "data", "all", **{**SMALL[layout], "train": ROOM.get(layout, 13)})
     found = listed(checked(tmp_path / "data", layout))
