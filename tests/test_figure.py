@@ -11,8 +11,8 @@ import pytest
 
 from avce_pl.cli import app
 from avce_pl.errors import AvceError
+from avce_pl.explain.run import explain_run
 from avce_pl.figure import Choice, make_figures
-from avce_pl.report.explanation import Explanation
 from avce_pl.report.runs import open_runs
 
 
@@ -90,14 +90,11 @@ def test_the_analysis_needs_no_torch(folder: Path, tmp_path: Path) -> None:
 def test_a_dead_network_and_a_head_without_maps_are_told(folder: Path, tmp_path: Path) -> None:
     """Maps and latents as they are kept in the folder, with what trained networks were found to be like."""
     (run,) = open_runs([folder])
-    make_figures("figure4", [run], tmp_path, Choice())
-    file = folder / "explain" / "survey.npz"
-    kept = Explanation.load(file, f"{run.record['digest']}/1", run.table["row"].to_numpy())
-    assert kept is not None
+    kept = explain_run(run, run.table["row"].to_numpy(), "survey.npz")
     kept.maps[:4, 2:] = 0
     kept.support[:4] = [1, 1, 1, 5]
     kept.latent[:] = 2
-    kept.save(file)
+    kept.save(folder / "explain" / "survey.npz")
     made = make_figures("figure4", [run], tmp_path, Choice())
     (note,) = [note for note in made.notes if "H has no gradient" in note]
     found = [int(number) for number in re.findall(r"at (\d+)", note)]
