@@ -87,7 +87,9 @@ def prepare(
     video: Annotated[
         list[str] | None, typer.Option(help="A video file of your own, or a pattern in quotes; may be repeated.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the crops and their table.")] = Path("prepared"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the crops and their table; prepared, in the root if there is one.")
+    ] = None,
     detector: Annotated[
         Literal["auto", "provided", "haar", "yunet", "mtcnn", "centre"],
         typer.Option(help="Finds the faces; auto: the data set's own boxes, else yunet if it is there, else haar."),

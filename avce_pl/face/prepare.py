@@ -174,7 +174,7 @@ def video_sources(patterns: Sequence[str]) -> list[VideoSource]:
 
 
 def prepare_dataset(
-    layout: str | None, root: Path | None, videos: Sequence[str], out: Path, settings: PrepareSettings, jobs: int
+    layout: str | None, root: Path | None, videos: Sequence[str], out: Path | None, settings: PrepareSettings, jobs: int
 ) -> Prepared:
     """Prepares a data set, or video files of one's own; see `prepare`.
 
@@ -183,13 +183,14 @@ def prepare_dataset(
             paths of the crops; images without a face are left out. None for ``videos``.
         root: Folder of the data set.
         videos: See `video_sources`.
-        out: See `prepare`.
+        out: See `prepare`; None for ``prepared`` in the root, where the readers look, or here.
         settings: See `prepare`.
         jobs: See `prepare`.
     """
     known = ", ".join([*READERS, "csv"])
     if (layout is None) == (not videos):
         raise AvceError(f"Say what to prepare: either a data set ({known}) with --root FOLDER, or --video FILE.")
+    out = out or (root.expanduser() if root else Path()) / "prepared"
     if layout is None:
         return prepare(video_sources(videos), out, settings, jobs)
     if root is None:
