@@ -19,6 +19,7 @@ from avce_pl.report.latent_figure import draw_latent
 from avce_pl.report.maps_figure import draw_heads, draw_methods
 from avce_pl.report.runs import Run, missing_methods, require_same_faces
 from avce_pl.report.selection import evenly, numbered, peaks, spread, video_frames
+from avce_pl.report.statistics import AXES
 
 _SHOWN = 8  # faces of Figures 3 and 4
 _MANY = 1000  # faces whose maps and latents are measured
@@ -136,7 +137,7 @@ def _figure4(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
     for position in with_head:
         run = runs[position]
         figure, values = draw_heads(run, shown[position], many[position])
-        notes = [*_about([many[position]]), *_saturated(run, values["sparseness"]["one_hot"])]
+        notes = [*_about([many[position]]), *_without_map(run, many[position])]
         caption = (
             f"{run.label}: Grad-CAM of R(z) beside that of H on the sparse feature Sp(z), each map scaled to its own "
             f"maximum; below, how much of it lies on which part of the face, over {len(many[position].rows):,} test "
@@ -148,14 +149,25 @@ def _figure4(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
 
 
 def _figure5(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
-    explained = [_explain(run, evenly(len(run.table), _MANY), "survey.npz") for run in runs]
-    figure, values = draw_latent(runs, explained)
+    explained, alive, notes = [], [], missing_methods(runs)
+    for run in runs:
+        one = _explain(run, evenly(len(run.table), _MANY), "survey.npz")
+        if one.latent.std(axis=0).any():
+            alive.append(run)
+            explained.append(one)
+        else:
+            notes.append(
+                f"{run.label} is left out of figure5: its latent is the same for every face, the network is dead."
+            )
+    if not alive:
+        raise AvceError(" ".join(notes))
+    figure, values = draw_latent(alive, explained)
     sizes = [str(size) for size in sorted({one.latent.shape[1] for one in explained})]
     caption = (
         f"t-SNE of the latent z ({', '.join(sizes)} dimensions) of {len(explained[0].rows):,} test faces, coloured by "
         "their labels. Distances between groups mean nothing in t-SNE; the shares of equal neighbours are those in z."
     )
-    return [Drawing("figure5", figure, runs, caption, missing_methods(runs), values)]
+    return [Drawing("figure5", figure, alive, caption, notes, values)]
 
 
 def _analysis(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
@@ -219,13 +231,16 @@ def _about(explained: Sequence[Explanation]) -> list[str]:
     return notes
 
 
-def _saturated(run: Run, share: float) -> list[str]:
-    """What it means that the sparse feature of a share of the faces is a single coordinate."""
-    if share < 0.01:
+def _without_map(run: Run, many: Explanation) -> list[str]:
+    """At how many faces H has no map, and why."""
+    missing = ~np.any([many.map_of(f"H {axis}").any(axis=(1, 2)) for axis in AXES], axis=0)
+    if not missing.any():
         return []
+    single = int((missing & (many.support == 1)).sum())
     return [
-        f"{run.label}: the sparse feature is a single coordinate at {share:.0%} of the faces, where H has no gradient "
-        "and no map; method.standardise=true keeps z from growing until it is."
+        f"{run.label}: H has no gradient, and no map, at {missing.sum():,} of {len(missing):,} faces; at {single:,} as "
+        f"the sparse feature is a single coordinate (method.standardise=true prevents that), at "
+        f"{missing.sum() - single:,} for other reasons, such as coordinates that ReLU has put to 0."
     ]
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,9 @@ import pytest
 
 from avce_pl.cli import app
 from avce_pl.errors import AvceError
+from avce_pl.explain.run import explain_run
+from avce_pl.figure import Choice, make_figures
+from avce_pl.report.runs import open_runs
 
 
 @pytest.fixture
@@ -81,3 +85,22 @@ def test_the_analysis_needs_no_torch(folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Only 2 subjects" in done.stderr
     assert (tmp_path / "out" / "analysis.svg").exists()
+
+
+def test_a_dead_network_and_a_head_without_maps_are_told(folder: Path, tmp_path: Path) -> None:
+    """Maps and latents as they are kept in the folder, with what trained networks were found to be like."""
+    (run,) = open_runs([folder])
+    kept = explain_run(run, run.table["row"].to_numpy(), "survey.npz")
+    kept.maps[:4, 2:] = 0
+    kept.support[:4] = [1, 1, 1, 5]
+    kept.latent[:] = 2
+    kept.save(folder / "explain" / "survey.npz")
+    made = make_figures("figure4", [run], tmp_path, Choice())
+    (note,) = [note for note in made.notes if "H has no gradient" in note]
+    found = [int(number) for number in re.findall(r"at (\d+)", note)]
+    already = int((~kept.maps[4:, 2:].any(axis=(1, 2, 3))).sum())
+    assert found[0] == 4 + already
+    assert found[1] + found[2] == found[0]
+    assert found[1] >= 3
+    with pytest.raises(AvceError, match="the network is dead"):
+        make_figures("figure5", [run], tmp_path, Choice())

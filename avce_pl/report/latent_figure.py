@@ -84,15 +84,13 @@ def quadrants(labels: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def embed(latent: Array, run: Run) -> Array:
-    """t-SNE in two dimensions, the same in every run: (N, d) -> (N, 2).
+    """t-SNE in two dimensions, the same in every run: (N, d), not all rows the same, -> (N, 2).
 
     Raises:
-        AvceError: see `draw_latent`; or all latents are the same.
+        AvceError: see `draw_latent`.
     """
     if len(latent) < _FEWEST:
         raise AvceError(f"{run.folder} has {len(latent)} test faces; t-SNE needs at least {_FEWEST}.")
-    if not latent.std(axis=0).any():
-        raise AvceError(f"The latent of {run.folder} is the same for every face: the network is dead. Train it again.")
     try:
         from sklearn.manifold import TSNE  # type: ignore[import-untyped]
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]

@@ -133,6 +133,6 @@ def _labels(records: Sequence[Mapping[str, Any]]) -> list[str]:
         keys += [key for key in _OF_METHOD if len({other[key] for other in alike}) > 1]
         named = [f"seed {record[key]}" if key == "seed" else str(record[key]) for key in keys]
         labels.append(" ".join([METHODS.get(record["method"], record["method"]), *named]))
-    if len(set(labels)) < len(labels):  # the same settings under two names
-        labels = [f"{label} ({record['name']})" for label, record in zip(labels, records, strict=True)]
+    names = [record["name"] for record in records]  # of the same settings under two names
+    labels = [f"{one} ({name})" if labels.count(one) > 1 else one for one, name in zip(labels, names, strict=True)]
     return [label if labels.count(label) == 1 else f"{label} {n + 1}" for n, label in enumerate(labels)]
