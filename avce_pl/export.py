@@ -16,8 +16,6 @@ import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from rich.console import Console
-from rich.progress import track
 
 from avce_pl.dataset.datamodule import FaceDataModule
 from avce_pl.errors import AvceError
@@ -25,6 +23,7 @@ from avce_pl.experiment import build_datamodule
 from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
 from avce_pl.predict.run_folder import InferenceNetwork, RunFolder, open_run
 from avce_pl.predict.specification import INPUT, OUTPUT
+from avce_pl.progress import track
 from avce_pl.settings import read_settings
 from avce_pl.synthesis.face import FaceStyle
 from avce_pl.synthesis.renderer import draw
@@ -240,7 +239,7 @@ def _compare(
     rows = datamodule.faces.rows(datamodule.test_split)
     metrics = ValenceArousalMetrics(), ValenceArousalMetrics()
     parts = np.array_split(rows, -(-len(rows) // _EVALUATION_BATCH))
-    for part in track(parts, "Measuring int8 on the test faces", console=Console(stderr=True), transient=True):
+    for part in track(parts, "Measuring int8 on the test faces", len(parts)):
         faces = np.stack([datamodule.images[row] for row in part.tolist()])
         label = torch.from_numpy(datamodule.faces.labels[part])
         for metric, session in zip(metrics, (exact, small), strict=True):

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from avce_pl.dataset.augmentation import Augmentation, normalise
@@ -21,6 +19,7 @@ from avce_pl.explain.regions import REGIONS, areas, region_map, shares
 from avce_pl.method.avce import AVCE
 from avce_pl.method.base import Method
 from avce_pl.predict.run_folder import open_run
+from avce_pl.progress import track
 from avce_pl.report.explanation import Explanation
 from avce_pl.report.runs import Run
 from avce_pl.settings import read_settings
@@ -122,7 +121,7 @@ def _faces(data: FaceDataModule, rows: NDArray[np.int64], label: str) -> Iterato
     expressions = data.index["expression"].to_numpy(np.int8)
     faces = FaceDataset(data.images, data.faces.labels, expressions, Augmentation(data.image_size, train=False))
     parts = np.array_split(rows.copy(), -(-len(rows) // _BATCH))  # torch wants arrays that can be written
-    for part in track(parts, f"Explaining faces, {label}", console=Console(stderr=True), transient=True):
+    for part in track(parts, f"Explaining faces, {label}", len(parts)):
         yield part, faces[BatchKey(0, part, np.zeros_like(part))]["image"]
 
 

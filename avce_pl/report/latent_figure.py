@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from avce_pl.errors import AvceError
+from avce_pl.progress import track
 from avce_pl.report import style
 from avce_pl.report.explanation import Explanation
 from avce_pl.report.figure_parts import empty_axes, source
@@ -44,7 +43,7 @@ def draw_latent(runs: Sequence[Run], explained: Sequence[Explanation]) -> tuple[
         figure = Figure(figsize=(12, 3.9 * len(runs) + 0.6), layout="constrained")
         figure.suptitle(f"t-SNE of the latent z; {source(runs)}", fontsize=11, color="#374151")
         panels = cast(Any, figure.subplots(len(runs), 3, squeeze=False))
-        bar = track([*zip(runs, explained, panels, strict=True)], "t-SNE", console=Console(stderr=True), transient=True)
+        bar = track(zip(runs, explained, panels, strict=True), "t-SNE", len(runs))
         for run, one, row in bar:
             labels = run.table.set_index("row").loc[one.rows, list(AXES)]
             quadrant = quadrants(labels)
