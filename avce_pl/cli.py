@@ -87,7 +87,9 @@ def prepare(
     video: Annotated[
         list[str] | None, typer.Option(help="A video file of your own, or a pattern in quotes; may be repeated.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the crops and their table.")] = Path("prepared"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the crops and their table; prepared, in the root if there is one.")
+    ] = None,
     detector: Annotated[
         Literal["auto", "provided", "haar", "yunet", "mtcnn", "centre"],
         typer.Option(help="Finds the faces; auto: the data set's own boxes, else yunet if it is there, else haar."),
@@ -254,11 +256,15 @@ def predict(
     quadrants: Annotated[bool, typer.Option(help="Name the quarter of the plane: a heuristic.")] = False,
     detector: Annotated[str, typer.Option(help="Face detector; centre takes the middle of the image.")] = "auto",
 ) -> None:
-    """Predicts valence and arousal of every face in images, videos or before a camera. The same command goes on."""
+    """Predicts valence and arousal of every face in images, videos or before a camera. The same command goes on.
+
+    The exit code is 1 if something could not be read; the rest is predicted.
+    """
     if (run is None) == (model is None):
         raise AvceError("Say which model: --run RUN_FOLDER or --model FILE.onnx.")
     if bool(paths) == (camera is not None):
         raise AvceError("Say what to look at: images, videos or folders, or --camera 0.")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads spin, on the core that decodes the video
     from avce_pl.predict.command import Options, predict_sources
     from avce_pl.predict.model import load
     from avce_pl.predict.sources import camera as open_camera
@@ -268,6 +274,8 @@ def predict(
     options = Options(detector=detector, smooth=smooth, quadrants=quadrants, annotate=annotate)
     counts = predict_sources(load(run or model or Path()), sources, out, options)
     typer.echo(f"{counts}" + (f"\nwrote {out}" if out else ""), err=True)
+    if counts.unreadable:
+        raise typer.Exit(1)
 
 
 @app.command()

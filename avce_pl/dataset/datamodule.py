@@ -143,6 +143,11 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         """Images that could not be used and were skipped: reason -> number."""
         return {}
 
+    @property
+    def crop_margin(self) -> float | None:
+        """Share by which the images exceed the faces' boxes, for prediction to crop alike; ``None`` if not known."""
+        return None
+
     def describe(self) -> dict[str, Any]:
         """What the record of a run says about its data."""
         return {
@@ -153,6 +158,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
             "test_split": self.test_split,
             "dropped": dict(self.faces.dropped),
             "bad_images": self.bad_images,
+            "margin": self.crop_margin,
             **({"classes": self.class_names} if self.class_names else {}),
         }
 

@@ -1,6 +1,7 @@
 """Data sets of image files: checked once before training, then decoded whenever they are needed."""
 
 import hashlib
+import json
 import os
 from abc import abstractmethod
 from collections import Counter
@@ -21,6 +22,7 @@ from avce_pl.dataset.datamodule import FaceDataModule, FaceOptions, Positive
 from avce_pl.dataset.index import BOX, FaceIndex
 from avce_pl.dataset.loading import Images
 from avce_pl.dataset.protocol import Finding, Protocol
+from avce_pl.dataset.video_source import PREPARED_SETTINGS
 from avce_pl.errors import AvceError
 from avce_pl.face import crop
 from avce_pl.face.crop import Box, crop_face, misplaced
@@ -320,6 +322,16 @@ class FileDataModule(FaceDataModule):
         """Images that were skipped: reason -> number."""
         _ = self.faces
         return self._bad_images
+
+    @property
+    def crop_margin(self) -> float | None:
+        """`margin` where there are boxes; else that of ``avce data prepare``, if it made the images."""
+        if self.index["box_width"].any():
+            return self.margin
+        try:
+            return float(json.loads((self.image_root / PREPARED_SETTINGS).read_text())["margin"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     @property
     def _index_folder(self) -> Path:

@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from avce_pl.dataset.video_source import PREPARED, PREPARED_COLUMNS, VideoSource
+from avce_pl.dataset.video_source import PREPARED, PREPARED_COLUMNS, PREPARED_SETTINGS, VideoSource
 from avce_pl.errors import AvceError, Interrupted
 from avce_pl.face.crop import Box, crop_face, misplaced
 from avce_pl.face.detection import Detection, Detector, DetectorName, Image, choose, detector
@@ -43,7 +43,6 @@ READERS = {"aff_wild": "AffWildDataModule", "aff_wild2": "AffWild2DataModule", "
 COLUMNS = (*PREPARED_COLUMNS, "confidence")
 """Columns of `PREPARED`: those that readers need, and how sure the detector was."""
 
-SETTINGS = "prepared.json"
 _RECORD = "video.json"
 _PARTIAL = ".partial-"
 _QUALITY = 95
@@ -175,7 +174,7 @@ def video_sources(patterns: Sequence[str]) -> list[VideoSource]:
 
 
 def prepare_dataset(
-    layout: str | None, root: Path | None, videos: Sequence[str], out: Path, settings: PrepareSettings, jobs: int
+    layout: str | None, root: Path | None, videos: Sequence[str], out: Path | None, settings: PrepareSettings, jobs: int
 ) -> Prepared:
     """Prepares a data set, or video files of one's own; see `prepare`.
 
@@ -184,13 +183,14 @@ def prepare_dataset(
             paths of the crops; images without a face are left out. None for ``videos``.
         root: Folder of the data set.
         videos: See `video_sources`.
-        out: See `prepare`.
+        out: See `prepare`; None for ``prepared`` in the root, where the readers look, or here.
         settings: See `prepare`.
         jobs: See `prepare`.
     """
     known = ", ".join([*READERS, "csv"])
     if (layout is None) == (not videos):
         raise AvceError(f"Say what to prepare: either a data set ({known}) with --root FOLDER, or --video FILE.")
+    out = out or (root.expanduser() if root else Path()) / "prepared"
     if layout is None:
         return prepare(video_sources(videos), out, settings, jobs)
     if root is None:
@@ -264,7 +264,7 @@ def _settle(out: Path, settings: PrepareSettings, sources: Sequence[VideoSource]
         own = {"finder": finder.name, "finder_version": finder.version}
     asked = {key: value for key, value in asdict(settings).items() if key != "yunet_model"}
     now = {**asked, **own, "quality": _QUALITY, "opencv": cv2.__version__}
-    path = out / SETTINGS
+    path = out / PREPARED_SETTINGS
     if path.exists():
         try:
             before = json.loads(path.read_text())

@@ -34,22 +34,28 @@ def write_model_card(folder: Path) -> Path:
     """Writes ``MODEL_CARD.md`` into the folder of a finished run, or of imported weights.
 
     Raises:
-        AvceError: the folder holds no finished run.
+        AvceError: the folder holds no finished run, or cannot be written.
     """
     if not (folder / "config.yaml").is_file():
         raise AvceError(f"{folder} holds no run. Give the folder that `python run.py` printed at its end.")
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    card = folder / "MODEL_CARD.md"
     if config["dataset"]["name"] == "official":
-        card.write_text(_imported(config), encoding="utf-8")
-        return card
+        return _write(folder, _imported(config))
     if not (folder / "metrics.json").is_file():
         raise AvceError(f"{folder} has not finished its training. Let it finish first: run its command again.")
     record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     table = pd.read_parquet(folder / "predictions.parquet")
     if "predicted_valence" not in table:
         raise AvceError(f"{folder} tells expressions apart; model cards are written for valence and arousal.")
-    card.write_text(_trained(config, record, table), encoding="utf-8")
+    return _write(folder, _trained(config, record, table))
+
+
+def _write(folder: Path, text: str) -> Path:
+    card = folder / "MODEL_CARD.md"
+    try:
+        card.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AvceError(f"{card} cannot be written: {error.strerror}.") from None
     return card
 
 
@@ -65,14 +71,17 @@ def _trained(config: Mapping[str, Any], record: Mapping[str, Any], table: pd.Dat
         "" if data["test_split"] == "test" else "\nThese images also chose the best epoch: the numbers flatter.\n"
     )
     start = f"\n- Started from: `{config['init_from']}`, frozen: {config['freeze']}" if config.get("init_from") else ""
+    known = data.get("margin")
+    margin = f"enlarged by {known:.0%}" if known is not None else "how much larger than the box is not on record"
     shares = ", ".join(f"{split} {count:,}" for split, count in data["rows"].items())
     return f"""# Model card: {record["name"]}
 
 Valence (unpleasant −1 to pleasant 1) and arousal (calm −1 to excited 1) of a cropped face.
 
-- Method: {record["method"].upper()} (Kim & Song, ECCV 2022), {record["crl_formula"]}, mining {record["mining"]}
+- Method: {record["method"]}, contrastive formula: {record["crl_formula"]}, negative mining: {record["mining"]}
+  (names of AVCE-PL, after Kim & Song, ECCV 2022)
 - Backbone: {record["backbone"]}, {record["parameters"]["inference"]:,} parameters at inference
-- Input: {size} × {size} px, RGB{start}
+- Input: {size} × {size} px, RGB; the square around a face's box, {margin}{start}
 - Run: seed {record["seed"]}, digest `{record["digest"][:16]}`, commit {run["commit"]}, {run["finished"]}
 
 ## Data

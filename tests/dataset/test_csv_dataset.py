@@ -50,6 +50,7 @@ def test_reads_the_released_layout(root: Path) -> None:
         "test_split": "val",
         "dropped": {},
         "bad_images": {},
+        "margin": None,
     }
     written = pd.concat([pd.read_csv(root / "training_list.csv"), pd.read_csv(root / "validation_list.csv")])
     assert data.index["path"].tolist() == written["subDirectory_filePath"].tolist()

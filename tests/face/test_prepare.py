@@ -238,7 +238,7 @@ def test_from_the_owners_archive_to_metrics(tmp_path: Path, run: Callable[..., P
     root = str(tmp_path / "Aff-Wild")
     avce("synthesize", "--layout", "aff_wild", "--out", root, "--train", "5", "--test", "1", "--size", "48")
     assert "not prepared yet" in avce("check", "aff_wild", "--root", root)
-    assert "by provided" in avce("prepare", "aff_wild", "--root", root, "--out", f"{root}/prepared", "--jobs", "1")
+    assert "by provided" in avce("prepare", "aff_wild", "--root", root, "--jobs", "1")
     checked = json.loads(avce("check", "aff_wild", "--root", root, "stride=2", "--json"))
     folder = run(
         "dataset=aff_wild", f"root={root}", "dataset.stride=2", "dataset.image_size=64", "trainer.max_epochs=1"
