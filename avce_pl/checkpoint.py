@@ -3,10 +3,12 @@
 import io
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from avce_pl.errors import AvceError
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -32,3 +34,17 @@ class WholeCheckpoints(TorchCheckpointIO):
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
+        """Reads a checkpoint without executing anything it contains.
+
+        Raises:
+            AvceError: it is damaged, or holds more than tensors and plain values.
+        """
+        try:
+            return cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:  # torch raises half a dozen unrelated types
+            raise AvceError(
+                f"The checkpoint {path} cannot be read as tensors and plain values ({type(error).__name__}). It was "
+                "not executed. Delete it and run the same command again: the training starts anew."
+            ) from error

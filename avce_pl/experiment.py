@@ -37,6 +37,7 @@ from avce_pl.building import build
 from avce_pl.callbacks.history import History
 from avce_pl.callbacks.interruption import Interruption
 from avce_pl.callbacks.predictions import PredictionWriter
+from avce_pl.callbacks.profile import Profile
 from avce_pl.callbacks.progress import RunProgress
 from avce_pl.checkpoint import WholeCheckpoints
 from avce_pl.dataset.datamodule import FaceDataModule
@@ -73,6 +74,7 @@ _NOT_THE_RESULT = (
     "trainer.strategy",
     "trainer.log_every_n_steps",
     "trainer.num_threads",
+    "trainer.profile",
 )
 
 
@@ -166,7 +168,7 @@ def build_trainer(settings: Settings, folder: Path, callbacks: list[pl.Callback]
     Raises:
         AvceError: the device or the precision that was asked for is not to be had.
     """
-    options = settings.trainer.model_dump(exclude={"name", "num_threads"})
+    options = settings.trainer.model_dump(exclude={"name", "num_threads", "profile"})
     if settings.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise AvceError(
             f"trainer.accelerator={settings.trainer.accelerator}, but torch finds no CUDA device here. Use "
@@ -250,6 +252,8 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         predictions,
         RunProgress(monitor, settings.label),
     ]
+    if settings.trainer.profile:
+        callbacks.append(Profile(folder))
     tracker = tracking.wandb_logger(settings, config) if settings.logger.name == "wandb" and _leads() else None
     loggers: list[Logger] = [History(folder / "history.csv"), *([tracker] if tracker else [])]
     record: dict[str, Any] | None = None
@@ -430,6 +434,7 @@ def _quiet_libraries() -> None:
         ".*LeafSpec.*is deprecated.*",
         ".*smaller than the logging.*",
         ".*in eval mode at the start.*",  # a frozen encoder
+        "Checkpoint directory .* exists and is not empty",  # a run that goes on
     )
     for message in known:
         warnings.filterwarnings("ignore", message=message)

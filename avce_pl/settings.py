@@ -35,6 +35,7 @@ class TrainerSettings(BaseModel):
     limit_val_batches: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)]
     limit_test_batches: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, le=1)]
     num_threads: Annotated[int, Field(gt=0)] | None
+    profile: bool = False  # runs of older versions lack it
 
 
 class CallbackSettings(BaseModel):

@@ -3,9 +3,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ["WANDB_SILENT"] = "true"
 os.environ.setdefault("MPLBACKEND", "agg")
+
+settings.register_profile("ci", deadline=None)
+settings.register_profile("deep", deadline=None, max_examples=10_000, suppress_health_check=list(HealthCheck))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 ROOT = Path(__file__).parent.parent
 

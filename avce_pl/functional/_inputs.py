@@ -1,5 +1,7 @@
 """What the loss functions do to their inputs before any mathematics."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -31,3 +33,39 @@ def scores(*tensors: Tensor) -> tuple[Tensor, ...]:
     tensors = real(*tensors)
     limit = torch.finfo(tensors[0].dtype).max ** 0.25
     return tuple(tensor.clamp(-limit, limit) for tensor in tensors)
+
+
+def check_number(name: str, value: float, least: float = -math.inf, *, above: bool = False) -> None:
+    """Refuse a parameter that is not finite, or is below the least value, or not above it.
+
+    Raises:
+        ValueError: if it is.
+    """
+    if not math.isfinite(value) or value < least or (above and value == least):
+        limit = "" if least == -math.inf else f" {'above' if above else 'of at least'} {least:g}"
+        raise ValueError(f"{name} must be a finite number{limit}, not {value}.")
+
+
+def check_shape(shape: torch.Size, scores: Tensor) -> None:
+    """Refuse what does not go with the scores: weights, or the scores of positive pairs.
+
+    Raises:
+        ValueError: if the shape cannot be broadcast to the scores'.
+    """
+    fits = len(shape) <= scores.ndim and all(
+        own in (1, other) for own, other in zip(reversed(shape), reversed(scores.shape), strict=False)
+    )
+    if not fits:
+        raise ValueError(
+            f"Weights or positive scores of shape {tuple(shape)} do not go with scores {tuple(scores.shape)}."
+        )
+
+
+def check_rows(*tensors: Tensor) -> None:
+    """Refuse scores without a dimension of pairs.
+
+    Raises:
+        ValueError: if a tensor is a single number.
+    """
+    if any(tensor.ndim == 0 for tensor in tensors):
+        raise ValueError("Scores need a dimension of pairs, over which expectations run; got a single number.")

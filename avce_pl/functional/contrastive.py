@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from avce_pl.functional._inputs import real, scores
+from avce_pl.functional._inputs import check_number, check_shape, real, scores
 from avce_pl.functional.negatives import UNIFORM, NegativeWeights, log_negative_mean_exp, negative_mean
 
 
@@ -48,6 +48,8 @@ def avce_objective(
         tensor(1.1812)
     """
     positive, negative = scores(positive, negative)
+    for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
+        check_number(name, value)
     mean_negative = negative_mean(negative, positive, weights)
     second_moment = negative_mean(negative.square(), positive.square(), weights).clamp(min=0)
     return (
@@ -84,6 +86,7 @@ def infonce_loss(
         >>> infonce_loss(torch.tensor([1.0, 2.0]), torch.tensor([0.5, 0.5]))
         tensor(-1.)
     """
+    check_number("temperature", temperature, 0, above=True)
     positive, negative = (s / temperature for s in scores(positive, negative))
     log_mean = log_negative_mean_exp(negative, positive, weights, floor_score / temperature)
     return torch.logsumexp(log_mean.flatten(), 0) - math.log(log_mean.numel()) - positive.mean()
@@ -124,6 +127,7 @@ def infonce_cross_loss(
             "Cross-sample InfoNCE takes positive scores (N,) and negative scores (N, M); "
             f"got {tuple(positive.shape)} and {tuple(negative.shape)}."
         )
+    check_number("temperature", temperature, 0, above=True)
     positive, negative = (s / temperature for s in scores(positive, negative))
     log_mean = log_negative_mean_exp(negative, positive[:, None], weights, floor_score / temperature)
     log_sum = log_mean + math.log(negative.shape[1])
@@ -156,6 +160,9 @@ def cross_correlation(x: Tensor, y: Tensor, eps: float = 1e-5, weights: Tensor |
     if x.ndim != 2 or x.shape != y.shape:
         raise ValueError(f"A cross-correlation takes two (N, k) batches; got {tuple(x.shape)} and {tuple(y.shape)}.")
     x, y = real(x, y)
+    check_number("eps", eps, 0, above=True)
+    if weights is not None:
+        check_shape(weights.shape, x[:, 0])
     w = torch.ones_like(x[:, :1]) if weights is None else weights.to(x)[:, None]
 
     def normalised(values: Tensor) -> Tensor:
@@ -207,6 +214,10 @@ def barlow_twins_loss(
         >>> barlow_twins_loss(x, x, -x)
         tensor(1.0000)
     """
+    for name, value in (("redundancy_weight", redundancy_weight), ("negative_weight", negative_weight)):
+        check_number(name, value, 0)
+    if not 0 <= class_prior < 1:
+        raise ValueError(f"class_prior must be at least 0 and below 1, not {class_prior}.")
     correlation = cross_correlation(anchor, positive, eps)
     diagonal = correlation.diagonal()
     redundancy = correlation.square().sum() - diagonal.square().sum()

@@ -6,7 +6,7 @@ Half-precision features are computed and returned in float32.
 import torch
 from torch import Tensor
 
-from avce_pl.functional._inputs import real
+from avce_pl.functional._inputs import check_number, real
 from avce_pl.functional.similarity import direction, intensity
 
 
@@ -77,6 +77,7 @@ def metric_regularisation_loss(anchor: Tensor, positive: Tensor, negative: Tenso
         >>> metric_regularisation_loss(v, v_a, v_n)
         tensor(0.9800)
     """
+    check_number("hold_weight", hold_weight)
     return push(positive, negative) + hold_weight * (hold(positive, anchor) + hold(negative, anchor))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from avce_pl.functional._inputs import check_number, check_rows, check_shape, real
 from avce_pl.functional._inputs import scores as as_scores
 
 
@@ -123,6 +124,7 @@ def draw_hard(scores: Tensor, share: float, concentration: float, generator: tor
         tensor([0., 0., 3.])
     """
     (scores,) = as_scores(scores)
+    check_number("concentration", concentration)
     device = scores.device if generator is None else generator.device
     uniform = torch.rand(scores.shape, generator=generator, device=device).to(scores)
     keys = concentration * scores.detach() - torch.log(-torch.log(uniform))
@@ -147,6 +149,8 @@ def importance_log_weights(scores: Tensor, concentration: float) -> Tensor:
         tensor([0.5000, 1.5000])
     """
     (scores,) = as_scores(scores)
+    check_rows(scores)
+    check_number("concentration", concentration)
     return torch.log_softmax(concentration * scores, dim=-1) + math.log(scores.shape[-1])
 
 
@@ -167,6 +171,7 @@ def negative_mean(negative: Tensor, positive: Tensor, weights: NegativeWeights) 
         >>> negative_mean(torch.tensor([1.0, 3.0]), torch.tensor([4.0]), NegativeWeights(torch.zeros(2), 0.2))
         tensor(1.5000)
     """
+    negative, positive = _pairs(negative, positive, weights)
     mean = (weights.weights * negative).mean(-1)
     prior = weights.class_prior
     return (mean - prior * positive.mean(-1)) / (1 - prior) if prior else mean
@@ -193,6 +198,8 @@ def log_negative_mean_exp(negative: Tensor, positive: Tensor, weights: NegativeW
         >>> log_negative_mean_exp(torch.zeros(3), torch.tensor([5.0]), weights, floor=-1.0)
         tensor(-1.)
     """
+    negative, positive = _pairs(negative, positive, weights)
+    check_number("floor", floor)
     log_negative = torch.logsumexp(negative + weights.log_weights, -1) - math.log(negative.shape[-1])
     prior = weights.class_prior
     if not prior:
@@ -205,8 +212,17 @@ def log_negative_mean_exp(negative: Tensor, positive: Tensor, weights: NegativeW
     return torch.where(difference > 0, corrected, floor).clamp(min=floor)
 
 
+def _pairs(negative: Tensor, positive: Tensor, weights: NegativeWeights) -> tuple[Tensor, Tensor]:
+    negative, positive = real(negative, positive)
+    check_rows(negative, positive)
+    check_shape(weights.log_weights.shape, negative)
+    check_shape(positive.shape[:-1], negative[..., 0])
+    return negative, positive
+
+
 def _keep(order: Tensor, scores: Tensor, share: float) -> Tensor:
     """Log-weights that keep the first ⌊share·M⌋ positions of `order`, (..., M), and at least one."""
+    check_rows(scores)
     if not 0 < share <= 1:
         raise ValueError(f"The share of negatives to keep must be above 0 and at most 1, not {share}.")
     count = scores.shape[-1]

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from avce_pl.functional._inputs import real
+from avce_pl.functional._inputs import check_number, real
 
 
 def angle(x: Tensor, y: Tensor) -> Tensor:
@@ -84,13 +84,14 @@ def direction(x: Tensor, eps: float) -> Tensor:
         (..., k) vectors of length below 1.
 
     Raises:
-        ValueError: if the tensor is empty or not floating point.
+        ValueError: if the tensor is empty or not floating point, or eps is not positive.
 
     Example:
         >>> direction(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), eps=1e-6)
         tensor([[0.6000, 0.8000],
                 [0.0000, 0.0000]])
     """
+    check_number("eps", eps, 0, above=True)
     (x,) = real(x)
     scale = _scale(x)
     scaled = x / scale
@@ -194,6 +195,10 @@ def _pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             "A similarity compares vectors of the same size k >= 2 along the last dimension; "
             f"got shapes {tuple(x.shape)} and {tuple(y.shape)}."
         )
+    try:
+        torch.broadcast_tensors(x, y)
+    except RuntimeError:
+        raise ValueError(f"Shapes {tuple(x.shape)} and {tuple(y.shape)} cannot be broadcast to each other.") from None
     x, y = real(x, y)
     return x, y
 

@@ -7,7 +7,6 @@ the page is timed by its own clock, each step up to the finished layout.
     python experiments/benchmarks/report_speed.py --json report_speed.json
 """
 
-import argparse
 import json
 import os
 import resource
@@ -17,7 +16,8 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from common import Row, arguments, at_most, finish, note
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -83,7 +83,7 @@ def processor_time(*arguments: str) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def measure(rounds: int) -> list[dict[str, Any]]:
+def measure(rounds: int) -> list[Row]:
     """All rows of the benchmark."""
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -103,32 +103,14 @@ def measure(rounds: int) -> list[dict[str, Any]]:
             if turn:  # the first one warms the disk
                 for name, value in found.items():
                     seconds.setdefault(name, []).append(value)
-    rows = []
-    for name, values in seconds.items():
-        target = 3.0 if name == "avce table" else None
-        measured = statistics.median(values)
-        met = None if target is None else measured <= target
-        what = f"{name} with {RUNS:,} runs, {'CPU ' if name.startswith('avce') else ''}seconds"
-        target_text = "" if target is None else f"≤ {target:g}"
-        rows.append({"id": "scale", "what": what, "target": target_text, "measured": round(measured, 4), "met": met})
-    return rows
-
-
-def main() -> None:
-    """Measures, prints one line per figure, and writes them as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="file for the rows")
-    arguments = parser.parse_args()
-    rows = measure(arguments.rounds)
-    for row in rows:
-        verdict = "" if row["met"] is None else "met" if row["met"] else "missed"
-        print(f"{row['what']:56s} {row['target']:>6s} {row['measured']:8.3f}  {verdict}")
-    if CHROMIUM is None:
-        print("no Chromium here, so the page was not opened")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    return [
+        at_most("–", f"avce table over {RUNS:,} runs, CPU seconds", medians.pop("avce table"), 3),
+        note("–", f"avce report over {RUNS:,} runs, CPU seconds", medians.pop("avce report")),
+        *(note("–", f"page of {RUNS:,} runs: {name}, seconds", value) for name, value in medians.items()),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    given = arguments(__doc__, rounds=3)
+    finish(measure(given.rounds), given.json)
