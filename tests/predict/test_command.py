@@ -290,6 +290,12 @@ def test_without_a_file_the_table_is_printed(model, folder: Path, capsys) -> Non
     assert row["status"] == "face"
 
 
+def test_what_cannot_be_read_makes_the_exit_code_1(trained: Path, folder: Path, capsys) -> None:
+    for name, code in (("broken.jpg", 1), ("dark.png", None)):
+        assert app(["predict", str(folder / name), "--run", str(trained)], standalone_mode=False) == code
+    assert "0 faces in 1 frame, 1 frame without a face" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_memory_does_not_depend_on_the_length_of_a_video(model, tmp_path: Path) -> None:
     import tracemalloc
