@@ -196,7 +196,7 @@ def _pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             f"got shapes {tuple(x.shape)} and {tuple(y.shape)}."
         )
     try:
-        torch.broadcast_tensors(x, y)
+        torch.broadcast_shapes(x.shape, y.shape)  # type: ignore[no-untyped-call]
     except RuntimeError:
         raise ValueError(f"Shapes {tuple(x.shape)} and {tuple(y.shape)} cannot be broadcast to each other.") from None
     x, y = real(x, y)
