@@ -6,16 +6,18 @@ STAMP := .venv/.installed
 SEED ?= 0
 ARGS ?=
 # for tables
-SEEDS ?= 0,1,2
+SEEDS ?=
 OUTPUTS ?= outputs
 DATASET ?=
 DATA_ROOT ?=
+SPEED ?=
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 # procedural faces: rows of a minute beside each other, one core each; a real data set: the paper's budget, row by row
-BUDGET = $(if $(DATASET),budget=paper dataset=$(DATASET) root=$(DATA_ROOT),hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) trainer.num_threads=1)
+PARALLEL = hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) trainer.num_threads=1
+BUDGET = $(if $(DATASET),budget=paper dataset=$(DATASET) root=$(DATA_ROOT),$(PARALLEL))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ablation-table2 test test-slow check clean
+.PHONY: help setup demo table1 ablation-table2 table3 table4 ablation-table5 speed figures report paper test test-slow check clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,10 +36,44 @@ $(STAMP): pyproject.toml $(wildcard constraints/*.txt)
 demo: $(STAMP)  ## train and test AVCE on procedural faces, about two minutes after installation
 	@$(BIN)/python run.py experiment=demo seed=$(SEED) $(ARGS)
 
-# the table is made also where a row failed, and the exit code is the sweep's
+# $(call table,NAME,SWEEPS): the table is made also where a row failed, and the exit code is then not zero
+define table
+@code=0; for sweep in $(2); do \
+	$(BIN)/python run.py -m experiment=$$sweep $(if $(SEEDS),seed=$(SEEDS)) output_root=$(OUTPUTS) $(BUDGET) $(ARGS) || code=$$?; \
+	if [ $$code -ge 128 ]; then break; fi; done; \
+$(BIN)/avce table $(1) $(if $(SEEDS),--seeds $(SEEDS)) --outputs $(OUTPUTS) $(if $(DATASET),--dataset $(DATASET)) && exit $$code
+endef
+
+# SEEDS=0,1 JOBS=2 ARGS='...' OUTPUTS=...; DATASET=... DATA_ROOT=... for the real data
+table1: $(STAMP)  ## Table 1, Baseline, CAF and AVCE; DATASET=affectnet DATA_ROOT=... for the real data
+	$(call table,table1,table1_baseline table1)
+
 ablation-table2: $(STAMP)  ## Table 2; SEEDS=0,1,2 JOBS=2 ARGS='...'; DATASET=aff_wild DATA_ROOT=... for the real data
-	@$(BIN)/python run.py -m experiment=table2 seed=$(SEEDS) output_root=$(OUTPUTS) $(BUDGET) $(ARGS); code=$$?; \
-	$(BIN)/avce table table2 --seeds $(SEEDS) --outputs $(OUTPUTS) $(if $(DATASET),--dataset $(DATASET)) && exit $$code
+	$(call table,table2,table2)
+
+table3: $(STAMP)  ## Table 3, expressions; DATASET=raf_db DATA_ROOT=... for the real data
+	$(call table,table3,table3)
+
+table4: $(STAMP)  ## Table 4, backbones; DATASET=aff_wild DATA_ROOT=... for the real data
+	$(call table,table4,table4)
+
+ablation-table5: $(STAMP)  ## Table 5, with and without L_AVCE; DATASET=aff_wild DATA_ROOT=... for the real data
+	$(call table,table5,table5)
+
+speed: $(STAMP)  ## update and test time of Baseline, CAF and AVCE; SPEED='--updates 100 --batch 256' is the paper's protocol
+	@$(BIN)/python experiments/benchmarks/method_speed.py --out $(OUTPUTS)/speed $(SPEED)
+
+figures: $(STAMP)  ## Figures 2 to 5 and analyses, on procedural videos
+	@$(BIN)/python run.py -m experiment=figures output_root=$(OUTPUTS) $(PARALLEL) $(ARGS); code=$$?; \
+	$(BIN)/avce figure all --name figures --outputs $(OUTPUTS) && exit $$code
+
+report: $(STAMP)  ## one page with every table, figure and run
+	@$(BIN)/avce report --outputs $(OUTPUTS) --out $(OUTPUTS)/report.html
+
+# what fails does not stop what follows; interrupted, the same command goes on
+paper: $(STAMP)  ## all of the above on procedural faces, about an hour on 2 cores; interruptible
+	@code=0; for target in table1 ablation-table2 table3 table4 ablation-table5 speed figures report; do \
+		$(MAKE) --no-print-directory $$target DATASET= || { code=1; echo "make $$target failed, see above"; }; done; exit $$code
 
 test: $(STAMP)  ## run the tests (a few minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)

@@ -142,7 +142,7 @@ def check(
         typer.echo(json.dumps(made.record))
     else:
         print_check(made.record, Console())
-    raise typer.Exit(not made.record["clean"])
+    raise typer.Exit(int(not made.record["clean"]))
 
 
 @app.command()
@@ -155,18 +155,91 @@ def table(
 ) -> None:
     """Makes a table from run folders alone, also while the sweep is still running: .md, .csv, .tex and .png."""
     from avce_pl.report.table import make_table
-    from avce_pl.report.table_figure import draw_table
+    from avce_pl.report.table_figure import draw_confusions, draw_table
 
-    try:
-        numbers = [int(seed) for seed in seeds.split(",")] if seeds else []
-    except ValueError:
-        raise AvceError(f"--seeds {seeds}: give whole numbers with commas, such as 0,1,2.") from None
-    made = make_table(name, outputs, dataset, numbers)
+    made = make_table(name, outputs, dataset, _numbers(seeds, "--seeds"))
     folder = out or outputs / name
     _writable(folder)
     paths = [*made.write(folder, name), draw_table(made, folder / f"{name}.png")]
+    if made.confusions:
+        paths.append(draw_confusions(made, folder / f"{name}_confusion.png"))
     typer.echo(made.markdown())
     typer.echo("files: " + ", ".join(str(path) for path in paths))
+
+
+@app.command()
+def figure(
+    name: Annotated[
+        Literal["figure2", "figure3", "figure4", "figure5", "analysis", "all"], typer.Argument(help="Which figure.")
+    ],
+    more: Annotated[list[Path] | None, typer.Argument(help="Further run folders, after --runs.", hidden=True)] = None,
+    runs: Annotated[list[Path] | None, typer.Option(help="Run folders: --runs FOLDER FOLDER ...")] = None,
+    sweep: Annotated[
+        str | None, typer.Option("--name", help="Instead: name= of a sweep, 'figures' if not given.")
+    ] = None,
+    outputs: Annotated[Path, typer.Option(help="output_root of the sweep.")] = Path("outputs"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; OUTPUTS/figures or OUTPUTS/NAME/figures if not given.")
+    ] = None,
+    video: Annotated[str | None, typer.Option(help="Video of Figure 2; the one that varies most if not given.")] = None,
+    frames: Annotated[str | None, typer.Option(help="Its frames to show, such as 10,42; else emotional peaks.")] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Rows (predictions.parquet) of Figures 3 and 4, such as 7,19; else spread.")
+    ] = None,
+) -> None:
+    """Draws the paper's figures and further analyses from run folders: .png, .svg and the numbers as .json."""
+    from avce_pl.figure import Choice, make_figures
+    from avce_pl.report.runs import open_runs, runs_of_sweep
+
+    folders = [*(runs or []), *(more or [])]
+    if folders and sweep:
+        raise AvceError("Say which runs: either --runs FOLDER FOLDER ..., or --name NAME of a sweep.")
+    notes: list[str] = []
+    out = out or (outputs if folders else outputs / (sweep or "figures")) / "figures"
+    if not folders:
+        folders, notes = runs_of_sweep(outputs / (sweep or "figures"))
+    choice = Choice(video, _numbers(frames, "--frames"), _numbers(images, "--images"))
+    opened = open_runs(folders)
+    _writable(out)
+    made = make_figures(name, opened, out, choice, notes)
+    for note in made.notes:
+        typer.echo(note, err=True)
+    typer.echo("files: " + ", ".join(str(path) for path in made.files))
+
+
+@app.command()
+def report(
+    outputs: Annotated[Path, typer.Option(help="output_root of the runs.")] = Path("outputs"),
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+) -> None:
+    """Makes one HTML page of all tables, figures, measurements and runs below an output_root; it needs no network."""
+    from avce_pl.report.report_page import write_report
+
+    _writable(out.parent)
+    write_report(outputs, out)
+    typer.echo(f"wrote {out}")
+
+
+@app.command()
+def dashboard(
+    out: Annotated[Path, typer.Option(help="JSON file of the views.")] = Path("dashboard.json"),
+    entity: Annotated[str | None, typer.Option(help="W&B user or team; the key's owner if not given.")] = None,
+    project: Annotated[str, typer.Option(help="W&B project, as in logger.project.")] = "avce-pl",
+) -> None:
+    """Builds the W&B views of the paper's tables, and publishes them where a key is configured."""
+    from avce_pl.wandb_key import has_key
+
+    try:
+        from avce_pl.dashboard import write_dashboard
+    except ModuleNotFoundError as error:
+        raise AvceError(f"{error.name} is missing: pip install 'avce-pl[dashboards]'.") from None
+    _writable(out.parent)
+    addresses = write_dashboard(out, entity, project, publish=has_key())
+    typer.echo(f"wrote {out}")
+    for address in addresses:
+        typer.echo(f"published {address}")
+    if not addresses:
+        typer.echo("to publish: `wandb login`, or set WANDB_API_KEY, and the same command again")
 
 
 @app.command()
@@ -181,11 +254,15 @@ def predict(
     quadrants: Annotated[bool, typer.Option(help="Name the quarter of the plane: a heuristic.")] = False,
     detector: Annotated[str, typer.Option(help="Face detector; centre takes the middle of the image.")] = "auto",
 ) -> None:
-    """Predicts valence and arousal of every face in images, videos or before a camera. The same command goes on."""
+    """Predicts valence and arousal of every face in images, videos or before a camera. The same command goes on.
+
+    The exit code is 1 if something could not be read; the rest is predicted.
+    """
     if (run is None) == (model is None):
         raise AvceError("Say which model: --run RUN_FOLDER or --model FILE.onnx.")
     if bool(paths) == (camera is not None):
         raise AvceError("Say what to look at: images, videos or folders, or --camera 0.")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's threads spin, on the core that decodes the video
     from avce_pl.predict.command import Options, predict_sources
     from avce_pl.predict.model import load
     from avce_pl.predict.sources import camera as open_camera
@@ -195,6 +272,8 @@ def predict(
     options = Options(detector=detector, smooth=smooth, quadrants=quadrants, annotate=annotate)
     counts = predict_sources(load(run or model or Path()), sources, out, options)
     typer.echo(f"{counts}" + (f"\nwrote {out}" if out else ""), err=True)
+    if counts.unreadable:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -245,6 +324,13 @@ def doctor() -> None:
     from avce_pl.doctor import examine
 
     raise typer.Exit(examine())
+
+
+def _numbers(text: str | None, option: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")] if text else []
+    except ValueError:
+        raise AvceError(f"{option} {text}: give whole numbers with commas, such as 0,1,2.") from None
 
 
 def _writable(folder: Path) -> None:

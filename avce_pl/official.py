@@ -75,7 +75,8 @@ def import_official(encoder: Path, regressor: Path, backbone: Literal["al", "r18
         out: the folder to make.
 
     Raises:
-        AvceError: a file is missing, is no plain state dict, or is not of these networks; `out` is there already.
+        AvceError: a file is missing, is no plain state dict, or is not of these networks; `out` is there already or
+            cannot be written.
     """
     if out.exists():
         raise AvceError(f"{out} is there already. Give --out a new folder.")
@@ -98,18 +99,21 @@ def import_official(encoder: Path, regressor: Path, backbone: Literal["al", "r18
         "official.encoder.sha256": _sha256(encoder),
         "official.regressor.sha256": _sha256(regressor),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    temporary: Path | None = None
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         (temporary / "checkpoints").mkdir()
         torch.save({"state_dict": state}, temporary / "checkpoints" / "best.ckpt")
         (temporary / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         (temporary / "identity.json").write_text(json.dumps(identity, indent=1, sort_keys=True))
         temporary.chmod(0o777 & ~_umask())
         temporary.rename(out)
-    except BaseException:
-        shutil.rmtree(temporary)
-        raise
+    except OSError as error:
+        raise AvceError(f"{out} cannot be written: {error.strerror}. Give another --out.") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)  # gone already if it got its name
     return Imported(out, unused)
 
 

@@ -83,8 +83,9 @@ class Settings(BaseModel):
 
     @property
     def label(self) -> str:
-        """A short name of the run, such as ``al-avce-hard-s0``."""
-        return f"{self.backbone['name']}-{self.crl_formula['name']}-{self.mining['name']}-s{self.seed}"
+        """A short name of the run, such as ``al-avce-hard-s0`` or ``al-caf-none-s0``."""
+        what = self.crl_formula if self.method["name"] == "avce" else self.method
+        return f"{self.backbone['name']}-{what['name']}-{self.mining['name']}-s{self.seed}"
 
     @property
     def folder(self) -> Path:

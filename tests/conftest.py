@@ -15,6 +15,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", "ignore:Pydantic V1 style:DeprecationWarning")  # wandb-workspaces uses it
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> Path:
     """One cache of rendered faces for the whole session."""
@@ -49,7 +53,7 @@ def run(tiny: list[str]) -> Callable[..., Path]:
     """Trains the tiny run with further overrides, in this process; returns its folder."""
 
     def start(*overrides: str) -> Path:
-        synthetic = "dataset=csv" not in overrides
+        synthetic = not any(override.startswith("dataset=") for override in overrides)
         return train([*(o for o in tiny if synthetic or "subject" not in o), *overrides])
 
     return start
@@ -60,6 +64,25 @@ def trained(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the tiny run, trained once; not to be changed."""
     # after six batches BatchNorm's running moments are far off, and predictions so large that they round at 1e-5
     return train([*smallest_run(cache, tmp_path_factory.mktemp("trained")), "method.batch_norm=false"])
+
+
+@pytest.fixture(scope="session")
+def tracked(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two rows with W&B, offline, in this process: what they are called -> their folders; not to be changed."""
+    outputs = tmp_path_factory.mktemp("tracked")
+    overrides = [o for o in smallest_run(cache, outputs) if o != "logger=none"]
+    overrides += ["method.batch_norm=false", "name=sweep", "logger.mode=offline"]
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("WANDB_DIR", str(outputs / "not-here"))
+        environment.setenv("WANDB_DATA_DIR", str(outputs / "not-there"))
+        for name in ("USER", "LOGNAME"):
+            environment.setenv(name, "somebody-private")
+        return {
+            "al-avce-hard-s0": train([*overrides, "mining=hard"]),
+            "al-none-none-s1": train(
+                [*overrides, "crl_formula=none", "seed=1", "dataset.task=expression", "dataset.labels=raf_db"]
+            ),
+        }
 
 
 def train(overrides: list[str]) -> Path:

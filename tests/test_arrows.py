@@ -56,8 +56,8 @@ def test_arrows(file: Path) -> None:
         assert parts <= {"errors", "resources"}
     if here not in ("experiment", "sweep"):
         assert not used & {"hydra", "omegaconf"}
-    if here not in ("tracking", "experiment"):
-        assert "wandb" not in used
+    if here not in ("tracking", "dashboard"):
+        assert not used & {"wandb", "wandb_workspaces"}
     if here != "feature_transform":
         assert not used & {"cvxpy", "cvxpylayers"}
     assert "lightning" not in used, "one spelling: pytorch_lightning"

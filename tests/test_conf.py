@@ -99,13 +99,14 @@ def test_every_option_trains(path: Path, tiny: list[str], tmp_path: Path, cut_pr
     one = settings(*overrides)
     datamodule = build_datamodule(one)
     module = build_module(one, len(datamodule.class_names))
-    before = module.backbone.compressor[-2].weight.clone()
+    weight = [p for p in module.backbone.compressor.parameters() if p.ndim == 2][-1]
+    before = weight.detach().clone()
     trainer = pl.Trainer(
         fast_dev_run=True, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
     )
     trainer.fit(module, datamodule=datamodule)
     assert trainer.global_step == 1
-    assert not before.equal(module.backbone.compressor[-2].weight)
+    assert not before.equal(weight)
     assert ("val/accuracy" if datamodule.class_names else "val/ccc_mean") in trainer.callback_metrics
 
 
@@ -130,3 +131,12 @@ def test_a_method_without_contrast_says_so_in_its_folder() -> None:
 @pytest.mark.parametrize("preset", [path.stem for path in sorted((CONF / "preset").glob("*.yaml"))])
 def test_every_preset_trains(preset: str, run) -> None:
     assert (run(f"preset={preset}") / "metrics.json").exists()
+
+
+def test_cafs_schedule_is_its_own_unless_a_budget_has_one() -> None:
+    assert settings("method=caf", "budget=paper").optimizer["name"] == "periodic_decay"
+    assert settings("method=caf", "budget=sweep").optimizer["name"] == "cosine"
+    assert settings("method=caf", "budget=paper", "optimizer=step_decay").optimizer["name"] == "step_decay"
+    assert settings("method=caf", "preset=official").method["agreement"] == "official"
+    assert settings("method=caf", "budget=paper").method["adversarial_weight"] == 0.1
+    assert settings("method=caf", "budget=sweep").method["batch_norm"]

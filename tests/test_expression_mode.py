@@ -9,12 +9,12 @@ import torch
 import yaml
 from PIL import Image
 
-from avce_pl.dataset.task import EXPRESSIONS
+from avce_pl.dataset.index import EXPRESSION_NAMES
 from avce_pl.errors import AvceError
 from avce_pl.experiment import load_run
 
 EXPRESSION = ("dataset.task=expression", "dataset.labels=raf_db")
-SEVEN = list(EXPRESSIONS[:7])
+SEVEN = list(EXPRESSION_NAMES[:7])
 
 
 def test_a_run_leaves_its_record(run, capsys) -> None:

@@ -50,6 +50,8 @@ def test_wrong_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(AvceError, match="does not exist"):
         import_official(tmp_path / "nowhere.t7", regressor, "al", tmp_path / "nowhere")
     import_official(encoder, regressor, "al", tmp_path / "run")
+    with pytest.raises(AvceError, match=r"out cannot be written: "):
+        import_official(encoder, regressor, "al", encoder / "out")
     with pytest.raises(AvceError, match="is there already"):
         import_official(encoder, regressor, "al", tmp_path / "run")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["Encoder.t7", "FC_layer.t7", "classes.t7", "run", "short.t7"]

@@ -36,7 +36,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Results]
 def test_it_is_what_one_process_does(results: tuple[Results, Results], kind: str, tolerance: float) -> None:
     one, two = results
     assert len(one["avce for 50 steps"]["losses"]) == 50
-    assert len(one) == 16
+    assert len(one) == 18
     for name, expected in one.items():
         exact = 1e-9 if name == "no BatchNorm in the heads" else tolerance
         torch.testing.assert_close(

@@ -25,6 +25,7 @@ from avce_pl.feature_transform.cvxpylayers import CvxpyLayers
 from avce_pl.method.avce import AVCE
 from avce_pl.method.base import Method
 from avce_pl.method.baseline import Baseline
+from avce_pl.method.caf import CAF
 from avce_pl.metrics.expression import ExpressionMetrics
 from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
 from avce_pl.mining.debiased import DebiasedMining
@@ -76,6 +77,8 @@ def cases() -> dict[str, tuple[Method, int]]:
         "avce, 7 expressions": (avce(classes=7, metrics=ExpressionMetrics(7)), 2),
         "baseline for 50 steps": (Baseline(SmallBackbone(), **rest()), 10),
         "no BatchNorm in the heads": (avce(batch_norm=False), 10),
+        "caf": (CAF(SmallBackbone(), **rest()), 4),
+        "caf from scratch": (CAF(SmallBackbone(), **rest(), batch_norm=True), 4),
     }
     for formula, formula_class in FORMULAS.items():
         for mining, mining_class in MININGS.items():

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from avce_pl.dataset.augmentation import IMAGENET_MEAN, IMAGENET_STD
+from avce_pl.report.selection import spread
 
 FACES = 40
 
@@ -101,18 +102,6 @@ class PredictionWriter(pl.Callback):
         """Writes ``predictions.parquet`` and ``test_faces.parquet``."""
         self.table.to_parquet(folder / "predictions.parquet", index=False)
         self.faces.to_parquet(folder / "test_faces.parquet", index=False)
-
-
-def spread(points: np.ndarray, count: int) -> np.ndarray:
-    """Chooses points far from each other: (N, 2) -> at most `count` positions, the first the one nearest to 0."""
-    if len(points) == 0:
-        return np.empty(0, dtype=np.int64)
-    chosen = [int(np.argmin(np.sum(points**2, axis=1)))]
-    distance = np.full(len(points), np.inf)
-    while len(chosen) < min(count, len(points)):
-        distance = np.minimum(distance, np.sum((points - points[chosen[-1]]) ** 2, axis=1))
-        chosen.append(int(np.argmax(distance)))
-    return np.array(chosen)
 
 
 def of_each_class(classes: np.ndarray, count: int) -> np.ndarray:

@@ -14,16 +14,15 @@ from PIL import Image
 from pydantic import Field
 
 from avce_pl.dataset.files import VideoOptions
+from avce_pl.dataset.layout import doubled, relative
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.dataset.video import (
     HEAPS,
     LabelledFrames,
     VideoDataModule,
-    doubled,
     frames_that,
     listed,
     numbered,
-    relative,
     to_numbers,
 )
 from avce_pl.dataset.video_source import Box, VideoSource
@@ -58,10 +57,14 @@ class AfewVaDataModule(VideoDataModule):
     protocols: ClassVar[Mapping[str, Protocol]] = {
         "afew_va_5fold_actor": Protocol(
             "five folds of actors, `fold` is the test; an eighth of the others, by actor, validates; nobody is in two "
-            "splits"
+            "splits",
+            {"all": 30_051},
+            videos={"all": 600},
         ),
         "afew_va_clip_random_legacy": Protocol(
-            "80 % of the clips, drawn at random, train; the others validate and test. LEAKS: actors are in both"
+            "80 % of the clips, drawn at random, train; the others validate and test. LEAKS: actors are in both",
+            {"all": 30_051},
+            videos={"train": 480, "val": 120},
         ),
     }
     request: ClassVar[str] = (
@@ -104,14 +107,16 @@ class AfewVaDataModule(VideoDataModule):
             except ValueError as error:
                 problems.append(Finding(True, "broken_json", where, f"The file cannot be used: {error}."))
                 continue
-            numbers, columns = list(frames), []
+            numbers, columns, sound = list(frames), [], True
             places = [f"Frame {number:05d}" for number in numbers]
             for dimension in ("valence", "arousal"):
                 cells = pd.Series([_cell(frame.get(dimension)) for frame in frames.values()], dtype=object)
                 column, wrong = to_numbers(cells, dimension, _SCALE, where, places.__getitem__)
                 problems += wrong
+                sound &= not wrong
                 columns.append(column / _SCALE)
-            sequences[path.stem] = LabelledFrames(path.stem, np.array(numbers), np.stack(columns, axis=1), actor)
+            labels = np.stack(columns, axis=1)
+            sequences[path.stem] = LabelledFrames(path.stem, np.array(numbers), labels, actor, broken=not sound)
             self._homes[path.stem] = path.parent
             self._landmarks[path.stem] = [_points(frame.get("landmarks")) for frame in frames.values()]
         return list(sequences.values()), problems
@@ -168,9 +173,8 @@ class AfewVaDataModule(VideoDataModule):
 
     def findings(self) -> list[Finding]:
         """Compares JSON files and frames."""
-        sequences = self.sequences  # finds the problems too
-        found = list(self.problems)
-        for sequence in sequences:
+        found: list[Finding] = []
+        for sequence in self.sequences:
             pictures = numbered(self._homes[sequence.video], (".png",))
             where = relative(self.root, self._homes[sequence.video])
             if not pictures:

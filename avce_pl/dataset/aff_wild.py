@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from avce_pl.dataset.datamodule import Seed
 from avce_pl.dataset.files import VideoOptions
+from avce_pl.dataset.layout import doubled, relative
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.dataset.video import (
     VIDEO_SUFFIXES,
@@ -19,12 +20,10 @@ from avce_pl.dataset.video import (
     VideoDataModule,
     compare_rows,
     contents,
-    doubled,
     frames_that,
     inspect_videos,
     named_folders,
     numbered,
-    relative,
     to_numbers,
 )
 from avce_pl.dataset.video_source import Box, VideoSource
@@ -52,7 +51,8 @@ class AffWildDataModule(VideoDataModule):
 
     protocols: ClassVar[Mapping[str, Protocol]] = {
         "aff_wild_video_70_30": Protocol(
-            "70 % of the labelled videos train; the others validate and test, as the official test labels are withheld"
+            "70 % of the labelled videos train; the others validate and test, as the official test labels are withheld",
+            videos={"train": 176, "val": 76, "all": 252},
         )
     }
     request: ClassVar[str] = (
@@ -98,12 +98,13 @@ class AffWildDataModule(VideoDataModule):
                 where = relative(self.root, self._annotations[there][name])
                 problems.append(Finding(True, "missing_annotation", where, f"There is no {absent} of {name}."))
                 continue
-            columns = []
+            columns, sound = [], True
             for dimension, path in (("valence", valences[name]), ("arousal", arousals[name])):
                 cells = pd.Series(path.read_text("utf-8", "replace").rstrip().splitlines(), dtype=object)
                 where = relative(self.root, path)
                 numbers, wrong = to_numbers(cells.str.strip(), dimension, 1, where, lambda row: f"Line {row + 1}")
                 problems += wrong
+                sound &= not wrong
                 columns.append(numbers)
             valence, arousal = columns
             if len(valence) != len(arousal):
@@ -116,7 +117,7 @@ class AffWildDataModule(VideoDataModule):
             if self.align == "bbox":
                 frames = np.array(sorted(self._boxes(name)), np.int64)[: len(labels)]
                 labels = labels[: len(frames)]
-            sequences.append(LabelledFrames(name, frames, labels))
+            sequences.append(LabelledFrames(name, frames, labels, broken=not sound))
         return sequences, problems
 
     def split(self, sequences: Sequence[LabelledFrames]) -> Mapping[str, str]:
@@ -135,8 +136,7 @@ class AffWildDataModule(VideoDataModule):
     def findings(self) -> list[Finding]:
         """Compares labels, videos and boxes."""
         sources = self.videos()
-        found = list(self.problems)
-        found += [
+        found = [
             Finding(True, "missing_video", source.name, "There are labels but no video.")
             for source in sources
             if source.path is None

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from avce_pl.dataset.files import VideoOptions
+from avce_pl.dataset.layout import doubled, relative
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.dataset.video import (
     VIDEO_SUFFIXES,
@@ -18,13 +19,11 @@ from avce_pl.dataset.video import (
     VideoDataModule,
     compare_rows,
     contents,
-    doubled,
     frames_that,
     inspect_videos,
     listed,
     named_folders,
     numbered,
-    relative,
     to_numbers,
 )
 from avce_pl.dataset.video_source import VideoSource
@@ -54,6 +53,7 @@ class AffWild2DataModule(VideoDataModule):
             "the training and validation sets of the ABAW competitions; validation is the test too, as test labels "
             "are withheld",
             {"train": 1_653_757, "val": 376_323},
+            videos={"train": 356, "val": 76},
         )
     }
     request: ClassVar[str] = (
@@ -96,16 +96,18 @@ class AffWild2DataModule(VideoDataModule):
                 text = f"The first line is {','.join(cells.columns)!r}, not 'valence,arousal'."
                 problems.append(Finding(True, "bad_label", where, text))
                 continue
-            labels, unlabelled = [], np.zeros(len(cells), bool)
+            labels, unlabelled, sound = [], np.zeros(len(cells), bool), True
             for dimension in ("valence", "arousal"):
                 unlabelled |= (pd.to_numeric(cells[dimension], errors="coerce") == _NO_LABEL).to_numpy()
             for dimension in ("valence", "arousal"):
                 known = cells[dimension].mask(unlabelled, "0")
                 numbers, wrong = to_numbers(known, dimension, 1, where, lambda row: f"Line {row + 2}")
                 problems += wrong
+                sound &= not wrong
                 # What is no number is a problem, not a missing label.
                 labels.append(np.where(unlabelled, np.nan, np.nan_to_num(numbers)))
-            sequences[path.stem] = LabelledFrames(path.stem, np.arange(len(cells)), np.stack(labels, axis=1))
+            frames = np.arange(len(cells))
+            sequences[path.stem] = LabelledFrames(path.stem, frames, np.stack(labels, axis=1), broken=not sound)
         return list(sequences.values()), problems
 
     def split(self, sequences: Sequence[LabelledFrames]) -> Mapping[str, str]:
@@ -146,7 +148,7 @@ class AffWild2DataModule(VideoDataModule):
 
     def findings(self) -> list[Finding]:
         """Compares labels, crops and videos."""
-        found = list(self.problems)
+        found: list[Finding] = []
         sources = self.videos()
         crops = {video: set(paths.index) for video, paths in self.own_pictures().items()}
         counts, broken = inspect_videos(self.root, sources)
@@ -180,11 +182,7 @@ class AffWild2DataModule(VideoDataModule):
     @cached_property
     def _label_files(self) -> dict[str, list[Path]]:
         return {
-            split: [
-                path
-                for path in contents(named_folders(self.root, pattern))
-                if path.suffix.lower() == ".txt" and not path.name.startswith(".")
-            ]
+            split: [path for path in contents(named_folders(self.root, pattern)) if path.suffix.lower() == ".txt"]
             for split, pattern in _SETS.items()
         }
 

@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -13,19 +13,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
-from avce_pl.dataset.files import FileDataModule, FileOptions
+from avce_pl.dataset.files import FileDataModule, FileOptions, Reading
 from avce_pl.dataset.index import BOX, FaceIndex
-from avce_pl.dataset.layout import Table, folders
-from avce_pl.dataset.protocol import Protocol
+from avce_pl.dataset.layout import Table, doubled, folders, relative
+from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
+from avce_pl.progress import track
 
 _CODES = range(11)
 _CONTEMPT, _NONE, _UNCERTAIN, _NON_FACE = 7, 8, 9, 10
 _TRAIN = (74_874, 134_415, 25_459, 14_090, 6_378, 3_803, 24_882, 3_750, 33_088)
 _AT_A_TIME = 256
+_PLACES = 6  # of rows left out, per reason and split
 _ROWS_AT_A_TIME = 20_000  # of landmarks; their numbers are 136 short texts each on the way
 
 
@@ -102,9 +102,13 @@ class AffectNetDataModule(FileDataModule):
         """None."""
         return {}
 
-    def read(self) -> FaceIndex:
+    def read(self) -> Reading:
         """Reads the labels of the protocol's rows, with boxes and landmarks where the release has them."""
         return self._release.read(self.protocol)
+
+    def findings(self) -> list[Finding]:
+        """Doubled folders, and lists without the names of their columns."""
+        return self._release.findings()
 
     @cached_property
     def _release(self) -> "_Release":
@@ -151,8 +155,12 @@ class _Release(ABC):
         return list(self.files.values())
 
     @abstractmethod
-    def read(self, protocol: str) -> FaceIndex:
+    def read(self, protocol: str) -> Reading:
         """Reads the rows of a protocol."""
+
+    def findings(self) -> list[Finding]:
+        """What is worth knowing about the layout."""
+        return doubled(self.root, self.files.values())
 
     def _under(self, folder: Path) -> str:
         """The folder as a prefix of paths that are relative to the root."""
@@ -178,21 +186,36 @@ class _Lists2017(_Release):
         files = {"train": folder / "training.csv", "val": folder / "validation.csv"}
         return files if all(path.is_file() for path in files.values()) else {}
 
-    def read(self, protocol: str) -> FaceIndex:
-        tables, landmarks, dropped = [], [], _Dropped()
+    def read(self, protocol: str) -> Reading:
+        tables, landmarks, dropped, problems = [], [], _Dropped(), list[Finding]()
         for split, path in self.files.items():
-            table = Table(path, self.columns, self.order)
+            table = Table(self.root, path, self.columns, self.order)
             labels = _labels(table)
-            keep = dropped.keep(labels, protocol)
             for box in BOX:
                 labels[box] = table.integers(box)
-            keep &= dropped.drop(keep & ~((labels["box_width"] > 0) & (labels["box_height"] > 0)), "without a box")
+            keep = dropped.keep(labels, protocol, table.sound, table.place)
+            boxless = keep & ~((labels["box_width"] > 0) & (labels["box_height"] > 0)).to_numpy()
+            keep &= dropped.drop(boxless, "without a box", table.place)
             table.keep(keep)
-            labels = labels[keep].reset_index(drop=True)
-            landmarks.append(_parse_landmarks(table))
+            points, paths = _parse_landmarks(table), table.paths()
+            labels = labels[keep].assign(path=(self._images(path, paths[table.sound]) + paths).array, split=split)
+            problems += table.problems
+            tables.append(labels[table.sound])
+            landmarks.append(points[table.sound])
+        index = FaceIndex.build(pd.concat(tables), protocol, dropped.counts, np.concatenate(landmarks))
+        return Reading(index, problems, dropped.places)
+
+    def findings(self) -> list[Finding]:
+        found = []
+        for path in self.files.values():
+            table = Table(self.root, path, self.columns, self.order, most=100)
+            if table.headerless:
+                text = "The first line does not name the columns; they are taken in their usual order."
+                found.append(Finding(False, "headerless", table.where, text))
             paths = table.paths()
-            tables.append(labels.assign(path=self._images(path, paths) + paths, split=split))
-        return FaceIndex.build(pd.concat(tables), protocol, dropped.counts, np.concatenate(landmarks))
+            images = self._images(path, paths[table.sound])
+            found += doubled(self.root, [path, *(self.root / images / name for name in paths[table.sound])])
+        return list(dict.fromkeys(found))
 
     def _images(self, listed: Path, paths: "pd.Series[str]") -> str:
         """Prefix under which most of the first hundred images lie."""
@@ -221,18 +244,22 @@ class _Arrays2021(_Release):
         files = {split: _set(folder, split) / "annotations" for split in ("train", "val")}
         return files if all(path.is_dir() for path in files.values()) else {}
 
-    def read(self, protocol: str) -> FaceIndex:
-        tables, landmarks, dropped = [], [], _Dropped()
+    def read(self, protocol: str) -> Reading:
+        tables, landmarks, dropped, problems = [], [], _Dropped(), list[Finding]()
         for split, folder in self.files.items():
-            names, kinds = _ids(folder)
-            labels = pd.DataFrame(_load_all(folder, names, kinds, split), columns=list(kinds.values()))
-            labels["path"] = self._under(folder.parent / "images") + pd.Series(names) + ".jpg"
-            labels = labels[dropped.keep(labels, protocol)].assign(split=split)
+            names, kinds, missing = _ids(self.root, folder)
+            rows, broken = _load_all(self.root, folder, names, kinds, split)
+            problems += missing + broken
+            labels = pd.DataFrame(rows, columns=["path", *kinds.values()])
+            files = relative(self.root, folder) + "/" + labels["path"] + "_*.npy"
+            kept = dropped.keep(labels, protocol, np.ones(len(labels), bool), files.__getitem__)
+            labels["path"] = self._under(folder.parent / "images") + labels["path"] + ".jpg"
+            labels = labels[kept].assign(split=split)
             if "landmarks" in labels:
-                landmarks.append(np.stack(labels.pop("landmarks").tolist()).reshape(-1, 68, 2))
+                landmarks.append(np.array(labels.pop("landmarks").tolist(), np.float32).reshape(-1, 68, 2))
             tables.append(labels)
         points = np.concatenate(landmarks) if len(landmarks) == len(self.files) else None
-        return FaceIndex.build(pd.concat(tables), protocol, dropped.counts, points)
+        return Reading(FaceIndex.build(pd.concat(tables), protocol, dropped.counts, points), problems, dropped.places)
 
 
 class _Lists2021(_Release):
@@ -252,15 +279,16 @@ class _Lists2021(_Release):
         files = {split: folder / f"{split}_set_annotation_without_lnd.csv" for split in ("train", "val")}
         return files if all(path.is_file() for path in files.values()) else {}
 
-    def read(self, protocol: str) -> FaceIndex:
-        tables, dropped = [], _Dropped()
+    def read(self, protocol: str) -> Reading:
+        tables, dropped, problems = [], _Dropped(), list[Finding]()
         for split, path in self.files.items():
-            table = Table(path, self.columns)
+            table = Table(self.root, path, self.columns)
             labels = _labels(table)
             images = self._under(self._images(split)) + table.integers("path").astype(str).astype(object) + ".jpg"
             labels = labels.assign(path=images, split=split)
-            tables.append(labels[dropped.keep(labels, protocol)])
-        return FaceIndex.build(pd.concat(tables), protocol, dropped.counts)
+            tables.append(labels[dropped.keep(labels, protocol, table.sound, table.place)])
+            problems += table.problems
+        return Reading(FaceIndex.build(pd.concat(tables), protocol, dropped.counts), problems, dropped.places)
 
     def _images(self, split: str) -> Path:
         for folder in folders(self.root, ("train_set", "val_set", "images")):
@@ -280,29 +308,33 @@ class _Repartitioned(_Release):
         files = {split: folder / "annotations" / "VA" / f"{name}.csv" for split, name in names.items()}
         return files if all(path.is_file() for path in files.values()) else {}
 
-    def read(self, protocol: str) -> FaceIndex:
-        tables, dropped = [], _Dropped()
+    def read(self, protocol: str) -> Reading:
+        tables, dropped, problems = [], _Dropped(), list[Finding]()
         for split, path in self.files.items():
-            table = Table(path, self.columns)
+            table = Table(self.root, path, self.columns)
             labels = _labels(table).assign(path=self._under(self.folder / "images") + table.paths(), split=split)
-            tables.append(labels[dropped.keep(labels, protocol)])
-        return FaceIndex.build(pd.concat(tables), protocol, dropped.counts)
+            tables.append(labels[dropped.keep(labels, protocol, table.sound, table.place)])
+            problems += table.problems
+        return Reading(FaceIndex.build(pd.concat(tables), protocol, dropped.counts), problems, dropped.places)
 
 
 _RELEASES: tuple[type[_Release], ...] = (_Lists2017, _Arrays2021, _Lists2021, _Repartitioned)
 
 
 class _Dropped:
-    """Which rows a protocol leaves out, and how many for which reason."""
+    """Which rows a protocol leaves out: how many for which reason, and where the first of them are."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
+        self.places: dict[str, str] = {}
 
-    def keep(self, labels: pd.DataFrame, protocol: str) -> NDArray[np.bool_]:
-        """Whether each row belongs to the protocol and has valence and arousal."""
+    def keep(
+        self, labels: pd.DataFrame, protocol: str, sound: NDArray[np.bool_], place: Callable[[int], str]
+    ) -> NDArray[np.bool_]:
+        """Whether each row is sound, belongs to the protocol and has valence and arousal."""
         plane = labels[["valence", "arousal"]].to_numpy(np.float64)
         expression = labels["expression"].to_numpy() if "expression" in labels else np.full(len(labels), -1)
-        left = np.ones(len(labels), bool)
+        left = sound.copy()
         for reason, wrong in (
             ("uncertain", expression == _UNCERTAIN),
             ("no face", expression == _NON_FACE),
@@ -311,14 +343,16 @@ class _Dropped:
             ("without valence and arousal (-2)", (plane == -2).any(axis=1)),
             ("valence or arousal outside [-1, 1]", (np.abs(plane) > 1).any(axis=1)),
         ):
-            left &= self.drop(left & wrong, reason)
+            left &= self.drop(left & wrong, reason, place)
         return left
 
-    def drop(self, wrong: "NDArray[np.bool_] | pd.Series[bool]", reason: str) -> NDArray[np.bool_]:
+    def drop(self, wrong: NDArray[np.bool_], reason: str, place: Callable[[int], str]) -> NDArray[np.bool_]:
         """Counts the wrong rows; the others."""
-        wrong = np.asarray(wrong, bool)
-        if wrong.any():
-            self.counts[reason] = self.counts.get(reason, 0) + int(wrong.sum())
+        rows = np.flatnonzero(wrong).tolist()
+        if rows:
+            self.counts[reason] = self.counts.get(reason, 0) + len(rows)
+            places = [self.places[reason]] if reason in self.places else []
+            self.places[reason] = ", ".join([*places, *map(place, rows[:_PLACES])])
         return ~wrong
 
 
@@ -327,32 +361,43 @@ def _labels(table: Table) -> pd.DataFrame:
     labels = pd.DataFrame({name: table.numbers(name) for name in ("valence", "arousal")})
     if "expression" in table.rows:
         labels["expression"] = table.integers("expression")
-        table.refuse(~labels["expression"].isin(_CODES), "expression", "is no expression; they are 0 to 10.")
+        unknown = ~labels["expression"].isin(_CODES)
+        table.refuse(unknown, "label_out_of_range", "expression", "is no expression; they are 0 to 10.")
     return labels
 
 
 def _parse_landmarks(table: Table) -> NDArray[np.float32]:
-    """(rows, 68, 2) from ``x;y;x;y...``, NaN for an empty cell."""
+    """(rows, 68, 2) from ``x;y;x;y...``, NaN for an empty cell; refuses what is something else."""
     parts = [np.empty((0, 136), np.float32)]
     for start in range(0, len(table.rows), _ROWS_AT_A_TIME):
-        cells = pa.array(table.rows["landmarks"].iloc[start : start + _ROWS_AT_A_TIME], pa.string())
-        empty = pc.equal(cells, "")
-        texts = pc.split_pattern(pc.if_else(empty, ";".join(["nan"] * 136), cells), ";")
-        wrong = np.zeros(len(table.rows), bool)
-        wrong[start : start + len(cells)] = pc.not_equal(pc.list_value_length(texts), 136).to_numpy(False)
-        table.refuse(wrong, "landmarks", "is not 136 numbers, x and y of 68 points.")
+        cells = table.rows["landmarks"].iloc[start : start + _ROWS_AT_A_TIME]
         try:
-            numbers = pc.cast(pc.list_flatten(texts), pa.float32())
-        except pa.ArrowInvalid:
-            wrong[start : start + len(cells)] = [not _numeric(text) for text in texts.to_pylist()]
-            table.refuse(wrong, "landmarks", "is not 136 numbers, x and y of 68 points.")
-            raise
-        parts.append(numbers.to_numpy().reshape(-1, 136))
+            points = _points(cells)
+        except ValueError:
+            wrong = np.array([not _are_points(cell) for cell in cells])
+            points = _points(cells.mask(wrong, ""))
+            every = np.zeros(len(table.rows), bool)
+            every[start : start + len(cells)] = wrong
+            table.refuse(every, "bad_landmarks", "landmarks", "is not 136 numbers, x and y of 68 points.")
+        parts.append(points)
     return np.concatenate(parts).reshape(-1, 68, 2)
 
 
-def _numeric(texts: list[str]) -> bool:
-    return bool(pd.to_numeric(pd.Series(texts), errors="coerce").notna().all())
+def _points(cells: "pd.Series[str]") -> NDArray[np.float32]:
+    """(rows, 136) numbers, NaN for an empty cell. Raises ValueError if there is another cell than 136 numbers."""
+    whole = cells.mask(cells == "", ";".join(["nan"] * 136))
+    texts = pc.split_pattern(pa.array(whole, pa.string()), ";")
+    if pc.any(pc.not_equal(pc.list_value_length(texts), 136)).as_py():
+        raise ValueError
+    numbers: NDArray[np.float32] = pc.cast(pc.list_flatten(texts), pa.float32()).to_numpy()
+    return numbers.reshape(-1, 136)
+
+
+def _are_points(cell: str) -> bool:
+    try:
+        return cell == "" or _points(pd.Series([cell])).size == 136
+    except ValueError:
+        return False
 
 
 def _set(folder: Path, split: str) -> Path:
@@ -362,49 +407,61 @@ def _set(folder: Path, split: str) -> Path:
     return inner if inner.is_dir() else folder / name
 
 
-def _ids(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """The images that have labels in a folder of npy files, in numerical order, and the kinds of files there."""
+def _ids(root: Path, folder: Path) -> tuple[list[str], dict[str, str], list[Finding]]:
+    """What there is in a folder of npy files.
+
+    Returns:
+        The images that have all labels, in numerical order; the kinds of files; and the files that are missing.
+    """
     with os.scandir(folder) as entries:
-        names = {entry.name for entry in entries}
+        names = {entry.name for entry in entries if not entry.name.startswith(".")}  # macOS leaves ._0_exp.npy
     ids = sorted({name.rpartition("_")[0] for name in names if name.endswith(".npy")}, key=lambda n: (len(n), n))
     if not ids:
         raise AvceError(f"{folder} holds no labels such as 0_exp.npy. Unpack the annotations there.")
     kinds = {"exp": "expression", "val": "valence", "aro": "arousal"}
-    if missing := [file for name in ids for kind in kinds if (file := f"{name}_{kind}.npy") not in names]:
-        more = f" and {len(missing) - 1} more" if missing[1:] else ""
-        raise AvceError(
-            f"{folder} lacks {missing[0]}{more}: every image has <id>_exp.npy, <id>_val.npy and <id>_aro.npy. "
-            "Unpack the archive again."
-        )
+    missing = {name: [file for kind in kinds if (file := f"{name}_{kind}.npy") not in names] for name in ids}
+    text = "It is not there: every image has <id>_exp.npy, <id>_val.npy and <id>_aro.npy."
+    where = relative(root, folder)
+    lost = [Finding(True, "missing_label", f"{where}/{file}", text) for files in missing.values() for file in files]
+    ids = [name for name in ids if not missing[name]]
     if all(f"{name}_lnd.npy" in names for name in ids):
         kinds["lnd"] = "landmarks"
-    return ids, kinds
+    return ids, kinds, lost
 
 
-def _load_all(folder: Path, ids: list[str], kinds: Mapping[str, str], split: str) -> list[list[Any]]:
-    """A list per image with what its files hold, read in threads: most of the time goes to the disk."""
+def _load_all(
+    root: Path, folder: Path, ids: list[str], kinds: Mapping[str, str], split: str
+) -> tuple[list[list[Any]], list[Finding]]:
+    """Reads labels in threads: most of the time goes to the disk.
 
-    def load(start: int) -> list[list[Any]]:
-        return [[_load(folder / f"{name}_{kind}.npy") for kind in kinds] for name in ids[start : start + _AT_A_TIME]]
+    Returns:
+        A list per image, with its id and what its files hold; and the files that hold something else.
+    """
+
+    def load(name: str) -> list[Any] | Finding:
+        values: list[Any] = [name]
+        for kind in kinds:
+            path = folder / f"{name}_{kind}.npy"
+            try:
+                values.append(_load(path, kind))
+            except Exception:  # numpy's reader of headers raises whatever Python's tokenizer does
+                wanted = {"exp": "an expression, 0 to 10", "lnd": "136 numbers"}.get(kind, "a number")
+                return Finding(True, "bad_label", relative(root, path), f"It does not hold {wanted}.")
+        return values
 
     starts = range(0, len(ids), _AT_A_TIME)
     with ThreadPoolExecutor() as pool:
-        what = f"Reading {split} labels"
-        parts = track(pool.map(load, starts), what, len(starts), console=Console(stderr=True), transient=True)
-        return [labels for part in parts for labels in part]
+        parts = pool.map(lambda start: [load(name) for name in ids[start : start + _AT_A_TIME]], starts)
+        loaded = [one for part in track(parts, f"Reading {split} labels", len(starts)) for one in part]
+    return [one for one in loaded if isinstance(one, list)], [one for one in loaded if isinstance(one, Finding)]
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, kind: str) -> Any:
     """What one file holds: a number, which is a text in an array of one element in the real files, or landmarks."""
-    kind = path.stem.rpartition("_")[2]
-    try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-        if kind == "lnd":
-            return array.astype(np.float32).reshape(136)
-        number = float(array.item())
-        if not np.isfinite(number) or (kind == "exp" and number not in _CODES):
-            raise ValueError
-    except (ValueError, TypeError, OSError, EOFError) as error:
-        wanted = {"exp": "an expression, 0 to 10", "lnd": "136 numbers"}.get(kind, "a number")
-        raise AvceError(f"{path} does not hold {wanted}. Unpack the archive again.") from error
+    array: NDArray[Any] = np.load(path, allow_pickle=False)
+    if kind == "lnd":
+        return array.astype(np.float32).reshape(136)
+    number = float(array.item())
+    if not np.isfinite(number) or (kind == "exp" and number not in _CODES):
+        raise ValueError
     return number

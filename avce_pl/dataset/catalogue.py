@@ -23,13 +23,23 @@ def protocols() -> dict[str, Mapping[str, Protocol]]:
 
 
 def protocol_table() -> Table:
-    """A line per protocol: the rows of the real release in each split, and what it is."""
-    table = Table("dataset", "protocol", *SPLITS, "what it is", box=None, pad_edge=False)
-    for column in table.columns[2:5]:
+    """A line per protocol: the rows (or videos) of the real release in each split, and what it is."""
+    table = Table("dataset", "protocol", *SPLITS, "all", "what it is", box=None, pad_edge=False)
+    for column in table.columns[2:6]:
         column.justify, column.no_wrap = "right", True
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for dataset, named in protocols().items():
         for name, protocol in named.items():
-            counts = [f"{protocol.rows[split]:,}" if split in protocol.rows else "–" for split in SPLITS]
-            table.add_row(dataset, name, *counts, protocol.description)
+            table.add_row(
+                dataset, name, *(_counts(protocol, split) for split in (*SPLITS, "all")), protocol.description
+            )
     return table
+
+
+def _counts(protocol: Protocol, split: str) -> str:
+    """Rows, and videos below; – where neither is known."""
+    lines = []
+    for known, unit in ((protocol.rows, ""), (protocol.videos, " videos")):
+        count = known.get(split, sum(known.values()) if split == "all" else 0)
+        lines += [f"{count:,}{unit}"] if count else []
+    return "\n".join(lines) or "–"

@@ -15,11 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from avce_pl.dataset.datamodule import Sampler, balancing_groups
-from avce_pl.dataset.files import FileDataModule, ImageFiles, progress
+from avce_pl.dataset.files import FileDataModule, ImageFiles
 from avce_pl.dataset.index import BOX, EXPRESSION_NAMES, LABELS, SPLITS, FaceIndex
 from avce_pl.dataset.loading import expected_draws
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
+from avce_pl.progress import track
 
 BINS = 20
 """Bins along valence and along arousal of the label histograms."""
@@ -30,6 +31,8 @@ MOST_LISTED = 1000
 
 _AT_A_TIME = 256
 _SAMPLE_SIDE = 96
+_SAMPLES = 5  # faces of each expression, where there are no planes
+_NOT_PREPARED = "not prepared"
 _IMAGE_KINDS = {
     "missing": "missing_image",
     "empty": "empty_image",
@@ -41,11 +44,21 @@ _BALANCED: tuple[Sampler, ...] = ("balanced_plane", "balanced_expressions")
 
 
 class Sample(NamedTuple):
-    """A face of one region of the plane: its split, valence and arousal, its path, and the picture as JPEG."""
+    """A face to look at.
+
+    Attributes:
+        split: Its split.
+        valence: Its valence, NaN where only the expression is known.
+        arousal: Its arousal, or NaN.
+        expression: Name of its expression, "" unknown.
+        path: Of its image.
+        jpeg: The picture.
+    """
 
     split: str
     valence: float
     arousal: float
+    expression: str
     path: str
     jpeg: bytes
 
@@ -57,18 +70,20 @@ class CheckUp:
     Attributes:
         record: The findings and figures, JSON-able; the keys are stable:
 
-            - `dataset` and `protocol` (`name`, `description`);
+            - `dataset` and `protocol` (`name`, `description`, and `split_hash`, as a run on usable rows records it);
             - `clean`: whether there is no fault;
             - `splits`: split -> `rows`, `usable` (rows whose image can be trained on), `bad_images` (fault ->
               number), `subjects`, `videos`, `expressions` (name -> number), `valence` and `arousal` (`mean`, `sd`;
               absent where nothing is labelled), `plane` (label histogram, `plane[i][j]`: i-th bin of valence, j-th
-              of arousal, both from -1 up), and `expected` (`rows` and `expressions` of the real release, as far as
-              they are known);
+              of arousal, both from -1 up), and `expected` (`rows`, `expressions` and `videos` of the real release, as
+              far as they are known);
+            - `total`: `rows`, `videos` and `expected` of all splits together;
             - `dropped`: rows left out by the reader: reason -> number;
             - `shifts`: list of `splits` (two names), `axis`, `difference` (of the means) and `distance` (largest
               difference of the cumulative distributions, 0 to 1);
-            - `training`: what an epoch is drawn from: list of `name` and `plane`, for the rows as they are, thinned by
-              `stride` and `frames_per_video`, and for each sampler;
+            - `training`: what an epoch is drawn from: list of `name`, `rows`, `plane` (where rows have valence and
+              arousal) and `expressions` (where they have any), for the rows as they are, thinned by `stride` and
+              `frames_per_video`, and for each sampler;
             - `counts`: kind of finding -> number;
             - `findings`: list of `fault`, `kind`, `where` and `detail`, faults first, at most `MOST_LISTED` of a kind.
         samples: Faces to look at.
@@ -81,7 +96,8 @@ class CheckUp:
 def check(data: FileDataModule, name: str) -> CheckUp:
     """Reads the labels, looks at every image, and compares the splits; nothing is taken from the cache.
 
-    Labels that cannot be read are a finding, and the only one then.
+    Rows whose labels cannot be read are findings, and left out of the figures. Videos of which the frames are not
+    prepared yet are checked as far as that can be done without pictures.
 
     Args:
         data: The data set.
@@ -96,19 +112,37 @@ def check(data: FileDataModule, name: str) -> CheckUp:
         "protocol": {"name": data.protocol, "description": protocol.description},
     }
     data.annotations()
+    findings: list[Finding] = []
     try:
-        index, faults, renamed = data.examined()
-        noticed = data.findings()
+        findings += data.findings()
+        reading = data.read()
     except AvceError as error:
-        return CheckUp(record | _listed([Finding(True, "labels", "", str(error))]), [])
-    findings = [*noticed, *_image_findings(index, faults), *_split_findings(index, protocol)]
-    findings += _duplicates(index, _contents(data.image_root, index.table, faults))
-    findings += [Finding(False, "wrong_case", path, f"It is called {name}.") for path, name in renamed.items()]
-    findings += [Finding(False, "left_out", "", f"{count} rows: {why}.") for why, count in index.dropped.items()]
+        findings.append(Finding(True, "labels", "", str(error)))
+        return CheckUp(record | _listed(findings), [])
+    findings += reading.problems
+    index = reading.index
+    if data.unprepared:
+        faults: NDArray[np.str_] = np.full(len(index.table), _NOT_PREPARED)
+        findings.append(Finding(False, "not_prepared", "", data.unprepared))
+    else:
+        index, faults, renamed = data.examined(index)
+        findings += _image_findings(index, faults)
+        findings += _duplicates(index, _contents(data.image_root, index.table, faults))
+        findings += [Finding(False, "wrong_case", path, f"It is called {name}.") for path, name in renamed.items()]
+    findings += _split_findings(index, protocol)
+    for why, count in index.dropped.items():
+        findings.append(Finding(False, "left_out", reading.places.get(why, ""), f"{count:,} rows: {why}."))
     shifts = list(_shifts(index))
     findings += _shift_findings(index, shifts)
+    usable = data.thinned(index.select(faults == ""))
+    record["protocol"]["split_hash"] = usable.split_hash if len(usable.table) else ""
     record |= {
         "splits": {split: _summary(index, faults, split, protocol) for split in SPLITS if len(index.rows(split))},
+        "total": {
+            "rows": len(index.table),
+            "videos": _count(index.table, "video"),
+            "expected": _expected(protocol, "all"),
+        },
         "dropped": dict(index.dropped),
         "shifts": shifts,
         "training": _training(data, index),
@@ -152,10 +186,16 @@ def _split_findings(index: FaceIndex, protocol: Protocol) -> Iterator[Finding]:
     for split in ("train", "val"):
         if not len(index.rows(split)):
             yield Finding(True, "empty_split", split, f"There are no {split} rows.")
-    for split, expected in protocol.rows.items():
-        if (found := len(index.rows(split))) != expected:  # no fault: it may be a part, or another edition
-            detail = f"{found:,} {split} rows; the real release has {expected:,} under this protocol."
-            yield Finding(False, "expected_rows", split, detail)
+    # Other counts than the real release's are no fault: it may be a part, or another edition.
+    for split in (*SPLITS, "all"):
+        part, where = (table, "in all") if split == "all" else (table[table["split"] == split], f"in {split}")
+        for what, known, found in (
+            ("rows", protocol.rows, len(part)),
+            ("videos", protocol.videos, _count(part, "video")),
+        ):
+            if split in known and found != known[split]:
+                detail = f"{found:,} {what} {where}; the real release has {known[split]:,} under this protocol."
+                yield Finding(False, f"expected_{what}", split, detail)
 
 
 def _contents(root: Path, table: pd.DataFrame, faults: NDArray[np.str_]) -> "pd.Series[str]":
@@ -167,8 +207,9 @@ def _contents(root: Path, table: pd.DataFrame, faults: NDArray[np.str_]) -> "pd.
         return hashlib.blake2b((root / path).read_bytes(), digest_size=16).hexdigest()
 
     hashes: list[str] = []
+    starts = range(0, len(files), _AT_A_TIME)
     with ThreadPoolExecutor() as pool:
-        for start in progress(range(0, len(files), _AT_A_TIME), "Comparing images"):
+        for start in track(starts, "Comparing images", len(starts)):
             hashes += pool.map(content, files["path"].iloc[start : start + _AT_A_TIME])
     return pd.Series(hashes, files.index, str)
 
@@ -193,27 +234,37 @@ def _summary(index: FaceIndex, faults: NDArray[np.str_], split: str, protocol: P
         "rows": len(rows),
         "usable": int((broken == "").sum()),
         "bad_images": dict(Counter(broken[broken != ""].tolist())),
-        "subjects": int(table.loc[table["subject"] != "", "subject"].nunique()),
-        "videos": int(table.loc[table["video"] != "", "video"].nunique()),
-        "expressions": {
-            EXPRESSION_NAMES[code]: int(count)
-            for code, count in enumerate(np.bincount(table["expression"] + 1, minlength=12)[1:])
-            if count
-        },
+        "subjects": _count(table, "subject"),
+        "videos": _count(table, "video"),
+        "expressions": _expressions(table),
         "plane": _plane(labels),
-        "expected": {},
+        "expected": _expected(protocol, split),
     }
-    if split in protocol.rows:
-        classes = protocol.classes.get(split, ())
-        summary["expected"] = {
-            "rows": protocol.rows[split],
-            "expressions": {EXPRESSION_NAMES[code]: count for code, count in enumerate(classes)},
-        }
     for axis, name in enumerate(LABELS):
         values = labels[:, axis][~np.isnan(labels[:, axis])].astype(np.float64)
         if len(values):
             summary[name] = {"mean": round(values.mean(), 4), "sd": round(values.std(), 4)}
     return summary
+
+
+def _expected(protocol: Protocol, split: str) -> dict[str, Any]:
+    """What the real release has, as far as that is known."""
+    counts = {"rows": protocol.rows.get(split), "videos": protocol.videos.get(split)}
+    expected: dict[str, Any] = {what: count for what, count in counts.items() if count is not None}
+    if classes := protocol.classes.get(split):
+        expected["expressions"] = {EXPRESSION_NAMES[code]: count for code, count in enumerate(classes)}
+    return expected
+
+
+def _count(table: pd.DataFrame, column: str) -> int:
+    """How many different names there are."""
+    return int(table.loc[table[column] != "", column].nunique())
+
+
+def _expressions(table: pd.DataFrame, weights: NDArray[np.float64] | None = None) -> dict[str, float]:
+    """Rows of each expression that there is."""
+    counts = np.bincount(table["expression"] + 1, weights, minlength=12)[1:].round(2).tolist()
+    return {EXPRESSION_NAMES[code]: count for code, count in enumerate(counts) if count}
 
 
 def _plane(labels: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> list[list[float]]:
@@ -256,16 +307,25 @@ def _shift_findings(index: FaceIndex, shifts: list[dict[str, Any]]) -> Iterator[
 
 
 def _training(data: FileDataModule, index: FaceIndex) -> list[dict[str, Any]]:
-    """Label histograms of the rows that an epoch is drawn from, and of what each sampler draws."""
-    if np.isnan(index.labels[index.rows("train")]).all():
-        return []
-    planes: list[dict[str, Any]] = [{"name": "all rows", "plane": _plane(index.labels[index.rows("train")])}]
+    """Labels of the rows that an epoch is drawn from, and of what each sampler draws."""
+
+    def drawn(name: str, index: FaceIndex, weights: NDArray[np.float64] | None = None) -> dict[str, Any]:
+        rows = index.rows("train")
+        labels, expressions = index.labels[rows], _expressions(index.table.iloc[rows], weights)
+        return {
+            "name": name,
+            "rows": len(rows),
+            **({} if np.isnan(labels).all() else {"plane": _plane(labels, weights)}),
+            **({"expressions": expressions} if expressions else {}),
+        }
+
+    shown = [drawn("all rows", index)]
     thinned = data.thinned(index)
     if thinned is not index:
         name = f"stride {data.stride}"
         if data.frames_per_video is not None:
             name += f", at most {data.frames_per_video} frames of a video"
-        planes.append({"name": name, "plane": _plane(thinned.labels[thinned.rows("train")])})
+        shown.append(drawn(name, thinned))
     rows = thinned.rows("train")
     for sampler in _BALANCED:
         try:
@@ -273,19 +333,25 @@ def _training(data: FileDataModule, index: FaceIndex) -> list[dict[str, Any]]:
         except AvceError:  # there are no expressions, or not all have valence and arousal
             continue
         assert groups is not None
-        planes.append({"name": sampler, "plane": _plane(thinned.labels[rows], expected_draws(groups))})
-    return planes
+        shown.append(drawn(sampler, thinned, expected_draws(groups)))
+    return shown
 
 
 def _samples(data: FileDataModule, index: FaceIndex, faults: NDArray[np.str_]) -> Iterator[Sample]:
-    """A face of each region of the plane and split, the same ones every time."""
+    """A face of each region of the plane and split, or some of each expression, the same ones every time."""
+    if not (faults == "").any():
+        return
     usable = index.table[faults == ""].reset_index(drop=True)
     images = ImageFiles(data.image_root, usable, _SAMPLE_SIDE, data.margin, data.cache_dir)
     order = np.random.default_rng(0).permutation(len(usable))
     mixed = usable.iloc[order].dropna(subset=LABELS)
     cells = np.clip(np.floor((mixed[LABELS] + 1) * (REGIONS / 2)), 0, REGIONS - 1).astype(int)
     chosen = mixed.groupby([mixed["split"], cells["valence"], cells["arousal"]], observed=True).head(1)
-    for row, face in chosen.sort_values(["split", *LABELS]).iterrows():
+    if mixed.empty:
+        chosen = usable.iloc[order].groupby(["split", "expression"], observed=True).head(_SAMPLES)
+    for row, face in chosen.sort_values(["split", "expression", *LABELS]).iterrows():
         picture = cv2.cvtColor(images[int(str(row))], cv2.COLOR_RGB2BGR)
         _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])
-        yield Sample(face["split"], float(face["valence"]), float(face["arousal"]), face["path"], jpeg.tobytes())
+        expression = EXPRESSION_NAMES[face["expression"]] if face["expression"] >= 0 else ""
+        valence, arousal = (float(face[name]) for name in LABELS)
+        yield Sample(face["split"], valence, arousal, expression, face["path"], jpeg.tobytes())

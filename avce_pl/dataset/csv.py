@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from avce_pl.dataset.files import FileDataModule, FileOptions
+from avce_pl.dataset.files import FileDataModule, FileOptions, Reading
 from avce_pl.dataset.index import FaceIndex
 from avce_pl.dataset.layout import Table
-from avce_pl.dataset.protocol import Protocol
+from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
 
 _LISTS = {
@@ -64,10 +64,11 @@ class CsvDataModule(FileDataModule):
         """`scale`."""
         return {"scale": self.scale}
 
-    def read(self) -> FaceIndex:
+    def read(self) -> Reading:
         """Reads the lists, training first."""
-        tables = [self._read_list(split, path) for split, path in self.lists().items()]
-        return FaceIndex.build(pd.concat(tables, ignore_index=True), protocol="csv")
+        problems: list[Finding] = []
+        tables = [self._read_list(split, path, problems) for split, path in self.lists().items()]
+        return Reading(FaceIndex.build(pd.concat(tables, ignore_index=True), protocol="csv"), problems)
 
     def lists(self) -> dict[str, Path]:
         """The lists by split, training first."""
@@ -82,16 +83,20 @@ class CsvDataModule(FileDataModule):
                 raise self.missing(f"{names[0]} or {names[1]}")
         return found
 
-    def _read_list(self, split: str, path: Path) -> pd.DataFrame:
-        table = Table(path, COLUMNS)
+    def _read_list(self, split: str, path: Path, problems: list[Finding]) -> pd.DataFrame:
+        table = Table(self.root, path, COLUMNS)
         images = table.paths()
         labels = {}
         for column in ("valence", "arousal"):
             number = pd.Series(table.numbers(column))
             wrong = number.abs() > self.scale
-            table.refuse(wrong, column, f"is outside [-{self.scale:g}, {self.scale:g}]. {_advice(number, self.scale)}")
+            if wrong.any():
+                text = f"is outside [-{self.scale:g}, {self.scale:g}]. {_advice(number, self.scale)}"
+                table.refuse(wrong, "label_out_of_range", column, text)
             labels[column] = number / self.scale
-        return pd.DataFrame({"path": self._folder(split, images) + images, "split": split, **labels})
+        problems += table.problems
+        rows = pd.DataFrame({"path": self._folder(split, images[table.sound]) + images, "split": split, **labels})
+        return rows[table.sound]
 
     def _folder(self, split: str, paths: "pd.Series[str]") -> str:
         """Prefix under which more of the first hundred images lie: the root itself or the split's folder."""

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,19 @@ Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Jitter = Annotated[float, Field(ge=0, le=1)]
+
+
+class FaceOptions(TypedDict, total=False):
+    """The options that all data sets share; see `FaceDataModule`."""
+
+    image_size: Positive
+    resize_size: Positive | None
+    batch_size: Positive | None
+    num_workers: Natural
+    colour_jitter: Jitter
+    sampler: Sampler
+    seed: Seed
+    cache_dir: str
 
 
 class FaceDataModule(pl.LightningDataModule, ABC):
@@ -79,8 +92,6 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         self.sampler = sampler
         self.seed = seed
         self.cache_dir = Path(cache_dir).expanduser()
-        if sampler != "plain":
-            raise AvceError(f"dataset.sampler={sampler} is not built yet. Use dataset.sampler=plain.")
         if self.resize_size < image_size:
             raise AvceError(
                 f"dataset.resize_size={self.resize_size} is smaller than the crop, dataset.image_size="
@@ -132,6 +143,11 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         """Images that could not be used and were skipped: reason -> number."""
         return {}
 
+    @property
+    def crop_margin(self) -> float | None:
+        """Share by which the images exceed the faces' boxes, for prediction to crop alike; ``None`` if not known."""
+        return None
+
     def describe(self) -> dict[str, Any]:
         """What the record of a run says about its data."""
         return {
@@ -142,6 +158,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
             "test_split": self.test_split,
             "dropped": dict(self.faces.dropped),
             "bad_images": self.bad_images,
+            "margin": self.crop_margin,
             **({"classes": self.class_names} if self.class_names else {}),
         }
 

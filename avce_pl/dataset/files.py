@@ -1,30 +1,33 @@
 """Data sets of image files: checked once before training, then decoded whenever they are needed."""
 
 import hashlib
+import json
 import os
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, Unpack
 
 import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
-from rich.console import Console
-from rich.progress import track
 
 from avce_pl.dataset.cache import ImageArray, cached, digest, write_images
-from avce_pl.dataset.datamodule import FaceDataModule, Jitter, Natural, Positive, Sampler, Seed
+from avce_pl.dataset.datamodule import FaceDataModule, FaceOptions, Positive
 from avce_pl.dataset.index import BOX, FaceIndex
 from avce_pl.dataset.loading import Images
 from avce_pl.dataset.protocol import Finding, Protocol
+from avce_pl.dataset.video_source import PREPARED_SETTINGS
 from avce_pl.errors import AvceError
+from avce_pl.face import crop
 from avce_pl.face.crop import Box, crop_face, misplaced
 from avce_pl.face.media import decode
+from avce_pl.progress import track
 
 _AT_A_TIME = 256
 _LISTED = 20
@@ -57,7 +60,7 @@ def examine_all(root: Path, table: pd.DataFrame) -> tuple[NDArray[np.int64], NDA
     found: list[tuple[int, str]] = []
     starts = range(0, len(table), _AT_A_TIME)
     with ThreadPoolExecutor() as pool:
-        for start in progress(starts, "Checking images"):
+        for start in track(starts, "Checking images", len(starts)):
             part = table.iloc[start : start + _AT_A_TIME]
             paths = [root / path for path in part["path"]]
             found += pool.map(examine, paths, part[BOX].itertuples(index=False, name=None))
@@ -113,20 +116,27 @@ class ImageFiles:
         return crop_face(image, _face(self.boxes[row].tolist()), self.side, self.margin)
 
 
-class FileOptions(TypedDict, total=False):
+@dataclass(frozen=True)
+class Reading:
+    """What a reader makes of the labels.
+
+    Attributes:
+        index: The rows that could be read.
+        problems: What is wrong with the others; nothing is trained on while there is anything.
+        places: Why rows were left out (`FaceIndex.dropped`) -> where the first of them are.
+    """
+
+    index: FaceIndex
+    problems: Sequence[Finding] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
+
+
+class FileOptions(FaceOptions, total=False):
     """The options that all data sets of image files share; see `FileDataModule`."""
 
     on_bad_image: Literal["error", "skip"]
     cache_images: bool
     margin: Annotated[float, Field(ge=0)]
-    image_size: Positive
-    resize_size: Positive | None
-    batch_size: Positive | None
-    num_workers: Natural
-    colour_jitter: Jitter
-    sampler: Sampler
-    seed: Seed
-    cache_dir: str
 
 
 class VideoOptions(FileOptions, total=False):
@@ -150,7 +160,7 @@ class FileDataModule(FaceDataModule):
         margin: Share by which the crop exceeds a face's box, where the data set has boxes.
         stride: Every how many-th frame of a video is trained on; evaluation sees all.
         frames_per_video: Most frames of a video that are trained on, evenly spaced; ``None`` for all.
-        image_size: See `FaceDataModule`, as the others.
+        options: See `FaceDataModule`; `num_workers` is 2 if it is not given.
     """
 
     protocols: ClassVar[Mapping[str, Protocol]]
@@ -167,16 +177,10 @@ class FileDataModule(FaceDataModule):
         margin: Annotated[float, Field(ge=0)] = 0.0,
         stride: Positive = 1,
         frames_per_video: Positive | None = None,
-        image_size: Positive = 224,
-        resize_size: Positive | None = None,
-        batch_size: Positive | None = None,
-        num_workers: Natural = 2,
-        colour_jitter: Jitter = 0.0,
-        sampler: Sampler = "plain",
-        seed: Seed = 0,
-        cache_dir: str = "~/.cache/avce_pl",
+        **options: Unpack[FaceOptions],
     ) -> None:
-        super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, sampler, seed, cache_dir)
+        options.setdefault("num_workers", 2)
+        super().__init__(**options)
         if root is None:
             raise AvceError("This data set is a folder of your own; say where it is with root=FOLDER.")
         self.root = Path(root).expanduser()
@@ -202,12 +206,32 @@ class FileDataModule(FaceDataModule):
         """The reader's own options, as far as they decide what is in the index; JSON-able."""
 
     @abstractmethod
-    def read(self) -> FaceIndex:
-        """Reads the annotations. Whether the images are there is not its business."""
+    def read(self) -> Reading:
+        """Reads the annotations. Whether the images are there is not its business.
+
+        Raises:
+            AvceError: nothing can be read.
+        """
+
+    def read_all(self) -> FaceIndex:
+        """Reads the annotations.
+
+        Raises:
+            AvceError: something is wrong with them; the text lists it.
+        """
+        reading = self.read()
+        if reading.problems:
+            raise wrong_labels(self.root, reading.problems)
+        return reading.index
 
     def findings(self) -> list[Finding]:
-        """What the reader noticed about the layout beside the rows; for `avce data check`."""
+        """What the reader notices about the layout beside the rows; for `avce data check`."""
         return []
+
+    @property
+    def unprepared(self) -> str:
+        """Why there are no images yet, and what to do about it; "" if there are."""
+        return ""
 
     def missing(self, wanted: str) -> AvceError:
         """The error that the data set, or a part of it, is not where it was looked for.
@@ -243,8 +267,7 @@ class FileDataModule(FaceDataModule):
         keep = np.ones(len(table), bool)
         keep[rows] = False
         self._bad_images = dict(Counter(faults.tolist()))
-        landmarks = None if index.landmarks is None else index.landmarks[keep]
-        return self.thinned(FaceIndex.build(table[keep], index.protocol, index.dropped, landmarks, index.identity))
+        return self.thinned(replace(index, table=table).select(keep))
 
     def thinned(self, index: FaceIndex) -> FaceIndex:
         """The index with `stride` and `frames_per_video` applied to the videos of the training split."""
@@ -260,17 +283,15 @@ class FileDataModule(FaceDataModule):
                 chosen = chosen[np.linspace(0, len(chosen) - 1, self.frames_per_video).round().astype(int)]
             keep[order] = False
             keep[chosen] = True
-        landmarks = None if index.landmarks is None else index.landmarks[keep]
-        return FaceIndex.build(table[keep], index.protocol, index.dropped, landmarks, index.identity)
+        return index.select(keep)
 
-    def examined(self) -> tuple[FaceIndex, NDArray[np.str_], dict[str, str]]:
-        """What `read` gives after a look at every image.
+    def examined(self, index: FaceIndex) -> tuple[FaceIndex, NDArray[np.str_], dict[str, str]]:
+        """What was read, after a look at every image.
 
         Returns:
             The index with `bytes`; each row's fault, "" for none; and listed path -> path in the index, of the images
             whose names differ in upper and lower case from what is listed.
         """
-        index = self.read()
         table = index.table
         sizes, faults = examine_all(self.image_root, table)
         renamed = _other_case(self.image_root, table["path"][faults == "missing"])
@@ -292,7 +313,8 @@ class FileDataModule(FaceDataModule):
         def build(folder: Path) -> None:
             write_images(folder / "images.npy", _decoded(files), len(files), self.resize_size)
 
-        key = digest(index.fingerprint, files.state(), self.margin, self.resize_size, cv2.__version__)
+        how = Path(crop.__file__).read_text(encoding="utf-8")  # another way to cut is another picture
+        key = digest(index.fingerprint, files.state(), self.margin, self.resize_size, how, cv2.__version__)
         return ImageArray(cached(self.cache_dir / f"images-{key}", build) / "images.npy")
 
     @property
@@ -302,13 +324,23 @@ class FileDataModule(FaceDataModule):
         return self._bad_images
 
     @property
+    def crop_margin(self) -> float | None:
+        """`margin` where there are boxes; else that of ``avce data prepare``, if it made the images."""
+        if self.index["box_width"].any():
+            return self.margin
+        try:
+            return float(json.loads((self.image_root / PREPARED_SETTINGS).read_text())["margin"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @property
     def _index_folder(self) -> Path:
         files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self.annotations()]
         key = digest(type(self).__name__, str(self.root.resolve()), self.protocol, self.settings(), files)
         return self.cache_dir / f"index-{key}"
 
     def _build_index(self, folder: Path) -> None:
-        index, faults, _ = self.examined()
+        index, faults, _ = self.examined(self.read_all())
         index.save(folder)
         bad = pd.DataFrame({"row": np.arange(len(faults)), "path": index.table["path"], "fault": faults})
         bad[faults != ""].to_csv(folder / "bad_images.csv", index=False)
@@ -320,6 +352,16 @@ class FileDataModule(FaceDataModule):
             f"{len(lines)} images under {self.image_root} cannot be used:\n" + "\n".join(lines[:_LISTED]) + f"{more}\n"
             "Repair them or take them out of the list, or go on without them with dataset.on_bad_image=skip."
         )
+
+
+def wrong_labels(root: Path, problems: Sequence[Finding]) -> AvceError:
+    """The error that labels are not what they should be."""
+    lines = [f"  {problem.where}: {problem.detail}" for problem in problems]
+    more = f"\n  and {len(lines) - _LISTED} more" if len(lines) > _LISTED else ""
+    return AvceError(
+        f"The labels in {root} are not what they should be:\n" + "\n".join(lines[:_LISTED]) + f"{more}\n"
+        "Put these files right or aside, or unpack them again."
+    )
 
 
 def enumerate_names(names: Iterable[str]) -> str:
@@ -351,11 +393,7 @@ def _other_case(root: Path, paths: "pd.Series[str]") -> dict[int, str]:
 
 
 def _decoded(files: ImageFiles) -> Iterator[NDArray[np.uint8]]:
+    starts = range(0, len(files), _AT_A_TIME)
     with ThreadPoolExecutor() as pool:
-        for start in progress(range(0, len(files), _AT_A_TIME), "Decoding images"):
+        for start in track(starts, "Decoding images", len(starts)):
             yield from pool.map(files.__getitem__, range(start, min(start + _AT_A_TIME, len(files))))
-
-
-def progress(starts: range, what: str) -> Iterator[int]:
-    """The numbers of a range, with a bar that shows the time left."""
-    yield from track(starts, what, console=Console(stderr=True), transient=True)

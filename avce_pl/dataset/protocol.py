@@ -10,13 +10,15 @@ class Protocol:
 
     Attributes:
         description: What it is, and who uses it.
-        rows: Split -> rows of the real release; empty where that is not known.
-        classes: Split -> rows of every AffectNet code 0, 1, ... of the real release; empty where that is not known.
+        rows: Split -> rows of the real release, as far as that is known; "all" is the sum of the splits.
+        classes: Split -> rows of every AffectNet code 0, 1, ... of the real release, as far as that is known.
+        videos: As `rows`, for the videos (or sequences, or clips) that have labels.
     """
 
     description: str
     rows: Mapping[str, int] = field(default_factory=dict)
     classes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    videos: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """RAF-DB with basic expressions: seven classes, no valence or arousal."""
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -8,10 +9,10 @@ from typing import Any, ClassVar, Literal, Unpack
 import numpy as np
 import pandas as pd
 
-from avce_pl.dataset.files import FileDataModule, FileOptions
+from avce_pl.dataset.files import FileDataModule, FileOptions, Reading
 from avce_pl.dataset.index import OUTSIDE_ROOT, FaceIndex
-from avce_pl.dataset.layout import folders
-from avce_pl.dataset.protocol import Protocol
+from avce_pl.dataset.layout import doubled, folders, relative
+from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
 
 CODES = {1: 3, 2: 4, 3: 5, 4: 1, 5: 2, 6: 6, 7: 0}
@@ -70,10 +71,12 @@ class RafDbDataModule(FileDataModule):
         """None."""
         return {}
 
-    def read(self) -> FaceIndex:
+    def read(self) -> Reading:
         """Reads the list, in its order."""
         images = self._images()
-        rows = []
+        rows: list[tuple[str, str, int]] = []
+        problems: list[Finding] = []
+        where = relative(self.root, self._list)
         try:
             lines = self._list.read_text(encoding="utf-8").splitlines()
         except (UnicodeDecodeError, OSError) as error:
@@ -81,22 +84,29 @@ class RafDbDataModule(FileDataModule):
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            where = f"{self._list}, line {number}: {line.strip()!r}"
             name, _, label = line.strip().partition(" ")
             split = name.partition("_")[0]
-            if split not in ("train", "test") or pd.Series([name]).str.contains(OUTSIDE_ROOT).any():
-                raise AvceError(f"{where} does not begin with an image such as train_00001.jpg.")
-            if not label.strip().isdecimal() or int(label) not in CODES:
-                raise AvceError(f"{where} does not end with a label; they are 1 to 7.")
-            rows.append((f"{images}{name.rpartition('.')[0]}_aligned.jpg", split, CODES[int(label)]))
-        if not rows:
+            if split not in ("train", "test") or re.search(OUTSIDE_ROOT, name):
+                text = f"Line {number}: {line.strip()!r} does not begin with an image such as train_00001.jpg."
+                problems.append(Finding(True, "bad_path", where, text))
+            elif not label.strip().isdecimal() or int(label) not in CODES:
+                kind = "label_out_of_range" if label.strip().isdecimal() else "bad_label"
+                text = f"Line {number}: {line.strip()!r} does not end with a label; they are 1 to 7."
+                problems.append(Finding(True, kind, where, text))
+            else:
+                rows.append((f"{images}{name.rpartition('.')[0]}_aligned.jpg", split, CODES[int(label)]))
+        if not rows and not problems:
             raise AvceError(f"{self._list} lists no images.")
         table = pd.DataFrame(rows, columns=["path", "split", "expression"]).assign(valence=np.nan, arousal=np.nan)
         if self.protocol == "raf_db_official":
             table["split"] = table["split"].replace("test", "val")
         else:
             table.loc[_held_out(table[table["split"] == "train"]), "split"] = "val"
-        return FaceIndex.build(table, self.protocol)
+        return Reading(FaceIndex.build(table, self.protocol), problems)
+
+    def findings(self) -> list[Finding]:
+        """Doubled folders."""
+        return doubled(self.root, [self._list])
 
     @cached_property
     def _list(self) -> Path:

@@ -10,22 +10,21 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Unpack
 
 import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
-from rich.console import Console
-from rich.progress import track
 
 import avce_pl.synthesis
 from avce_pl.dataset.cache import ImageArray, cached, digest, write_images
-from avce_pl.dataset.datamodule import FaceDataModule, Jitter, Natural, Positive, Sampler, Seed
+from avce_pl.dataset.datamodule import FaceDataModule, FaceOptions, Positive, Seed
 from avce_pl.dataset.index import LABELS, FaceIndex
 from avce_pl.dataset.loading import Images
 from avce_pl.dataset.task import Task
+from avce_pl.progress import track
 from avce_pl.synthesis import Face, FaceStyle, Rendered, render, sample_face
 from avce_pl.synthesis.labels import LabelStyle
 from avce_pl.synthesis.writers import FIRST_SUBJECT
@@ -60,12 +59,20 @@ class ProceduralDataModule(FaceDataModule):
     """Faces drawn by `avce_pl.synthesis`, rendered once and kept; scores on them say nothing about real ones.
 
     They are rendered `resize_size` pixels wide, with a zoom at which the centre crop shows what the style says.
+
+    Args:
+        subjects: Number of people in each split; nobody is in two.
+        people: Who is drawn.
+        options: See `FaceDataModule`; `image_size` is 64 if it is not given.
     """
 
     protocol: ClassVar[str]
-    subjects: Mapping[str, int]
-    """People in each split; nobody is in two."""
-    people: People
+
+    def __init__(self, subjects: Mapping[str, int], people: People, **options: Unpack[FaceOptions]) -> None:
+        options.setdefault("image_size", 64)
+        super().__init__(**options)
+        self.subjects = subjects
+        self.people = people
 
     def open_index(self) -> FaceIndex:
         """Opens the index, rendering the faces if that was not done yet."""
@@ -98,8 +105,8 @@ class ProceduralDataModule(FaceDataModule):
         def images() -> Iterator[NDArray[np.uint8]]:
             with ProcessPoolExecutor(initializer=_start_worker) as pool:
                 drawn = pool.map(partial(_draw_person, people, self.resize_size), [subject for _, subject in subjects])
-                bar = track(drawn, "Drawing faces", len(subjects), console=Console(stderr=True), transient=True)
-                for (split, subject), faces in zip(subjects, bar, strict=True):
+                shown = track(drawn, "Drawing faces", len(subjects))
+                for (split, subject), faces in zip(subjects, shown, strict=True):
                     labels = [(*face.label.tolist(), face.expression) for face, _ in faces]
                     paths = [f"{subject}/{number}" for number in range(len(faces))]
                     table = pd.DataFrame(labels, columns=[*LABELS, "expression"])
@@ -141,7 +148,7 @@ class SyntheticDataModule(ProceduralDataModule):
         au_noise: Noise on the facial action units.
         label_noise: Standard deviation of the annotator's jitter.
         task: What is learnt: "valence_arousal", or the seven classes of "expression".
-        image_size: See `FaceDataModule`, as the others.
+        options: See `ProceduralDataModule`.
     """
 
     protocol = "synthetic"
@@ -160,20 +167,12 @@ class SyntheticDataModule(ProceduralDataModule):
         au_noise: NonNegative = 0.06,
         label_noise: NonNegative = 0.06,
         task: Task = "valence_arousal",
-        image_size: Positive = 64,
-        resize_size: Positive | None = None,
-        batch_size: Positive | None = None,
-        num_workers: Natural = 0,
-        colour_jitter: Jitter = 0.0,
-        sampler: Sampler = "plain",
-        seed: Seed = 0,
-        cache_dir: str = "~/.cache/avce_pl",
+        **options: Unpack[FaceOptions],
     ) -> None:
-        super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, sampler, seed, cache_dir)
-        self.task = task
-        self.subjects = {"train": train_subjects, "val": val_subjects, "test": test_subjects}
+        subjects = {"train": train_subjects, "val": val_subjects, "test": test_subjects}
         style = FaceStyle(labels, level, crop, express, au_noise, label_noise)
-        self.people = Stills(population, images_per_subject, style)
+        super().__init__(subjects, Stills(population, images_per_subject, style), **options)
+        self.task = task
 
 
 def _draw_person(people: People, size: int, subject: int) -> list[tuple[Face, Rendered]]:

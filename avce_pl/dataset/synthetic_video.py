@@ -1,11 +1,11 @@
 """Procedural videos in the style of Aff-Wild as a data set: one person in each, nobody in two splits."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 from pydantic import Field
 
-from avce_pl.dataset.datamodule import Jitter, Natural, Positive, Sampler, Seed
+from avce_pl.dataset.datamodule import FaceOptions, Positive, Seed
 from avce_pl.dataset.synthetic import NonNegative, People, ProceduralDataModule
 from avce_pl.synthesis import Face, FaceStyle, sample_video
 
@@ -44,7 +44,7 @@ class SyntheticVideoDataModule(ProceduralDataModule):
         express: How strongly people show what they feel.
         au_noise: Noise on the facial action units.
         label_noise: Standard deviation of the annotator's drift.
-        image_size: See `FaceDataModule`, as the others.
+        options: See `ProceduralDataModule`.
     """
 
     protocol = "synthetic_video"
@@ -62,16 +62,8 @@ class SyntheticVideoDataModule(ProceduralDataModule):
         express: NonNegative = 1.0,
         au_noise: NonNegative = 0.08,
         label_noise: NonNegative = 0.08,
-        image_size: Positive = 64,
-        resize_size: Positive | None = None,
-        batch_size: Positive | None = None,
-        num_workers: Natural = 0,
-        colour_jitter: Jitter = 0.0,
-        sampler: Sampler = "plain",
-        seed: Seed = 0,
-        cache_dir: str = "~/.cache/avce_pl",
+        **options: Unpack[FaceOptions],
     ) -> None:
-        super().__init__(image_size, resize_size, batch_size, num_workers, colour_jitter, sampler, seed, cache_dir)
-        self.subjects = {"train": train_videos, "val": val_videos, "test": test_videos}
+        subjects = {"train": train_videos, "val": val_videos, "test": test_videos}
         style = FaceStyle("aff_wild", level, crop, express, au_noise, label_noise)
-        self.people = VideoFrames(population, frames_per_video, style, rate)
+        super().__init__(subjects, VideoFrames(population, frames_per_video, style, rate), **options)

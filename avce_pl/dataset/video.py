@@ -15,14 +15,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from avce_pl.dataset.files import FileDataModule, VideoOptions, enumerate_names
+from avce_pl.dataset.files import FileDataModule, Reading, VideoOptions, enumerate_names, wrong_labels
 from avce_pl.dataset.index import FaceIndex
+from avce_pl.dataset.layout import relative
 from avce_pl.dataset.protocol import Finding
 from avce_pl.dataset.video_source import PREPARED, PREPARED_COLUMNS, VideoSource
 from avce_pl.errors import AvceError
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
-HEAPS = re.compile(r"videos|bboxes|landmarks|cropped.*|batch\d.*|prepared|\..*", re.IGNORECASE)
+HEAPS = re.compile(r"videos|bboxes|landmarks|cropped.*|batch\d.*|prepared|\..*|__macosx", re.IGNORECASE)
 """Folders of thousands of files, in which no other part of a data set is looked for."""
 _SPLITS = ("train", "test", "val", "validation", "train_set", "validation_set", "test_set")
 
@@ -36,12 +37,14 @@ class LabelledFrames:
         frames: Numbers of the frames (n,), ascending from 0.
         labels: Valence and arousal (n, 2) in [-1, 1]; NaN where the owners say that there is no label.
         subject: Who it is, "" unknown.
+        broken: Whether there is a problem with a line, so that none of them is used.
     """
 
     video: str
     frames: NDArray[np.int64]
     labels: NDArray[np.float64]
     subject: str = ""
+    broken: bool = False
 
 
 class VideoDataModule(FileDataModule):
@@ -88,7 +91,7 @@ class VideoDataModule(FileDataModule):
 
     @abstractmethod
     def findings(self) -> list[Finding]:
-        """What is wrong with the files of labels and videos, and what is worth knowing."""
+        """What is wrong with the videos, or does not fit the labels, and what is worth knowing."""
 
     def own_folders(self) -> list[Path]:
         """The folders of the data set's own pictures of frames: when a file comes or goes, the index is built anew."""
@@ -101,12 +104,17 @@ class VideoDataModule(FileDataModule):
     @cached_property
     def prepared(self) -> Path | None:
         """The table of prepared frames that the pictures come from; None if the data set's own are used."""
-        if self._table.is_file():
-            return self._table
-        if self.frames is None and self.own_folders():
-            return None
+        if self.unprepared:
+            raise AvceError(self.unprepared)
+        return self._table if self._table.is_file() else None
+
+    @property
+    def unprepared(self) -> str:
+        """That the frames are not prepared, and the command that does it; "" if there are pictures."""
+        if self._table.is_file() or (self.frames is None and self.own_folders()):
+            return ""
         name = type(self).__module__.rpartition(".")[2]
-        raise AvceError(
+        return (
             f"The frames of the videos in {self.root} are not prepared yet: there is no {self._table}. Make it with: "
             f"avce data prepare {name} --root {self.root} --out {self._table.parent}"
         )
@@ -145,18 +153,19 @@ class VideoDataModule(FileDataModule):
     def _table(self) -> Path:
         return (self.root / "prepared" if self.frames is None else self.frames) / PREPARED
 
-    def read(self) -> FaceIndex:
-        """Joins labels and pictures frame by frame.
+    def read(self) -> Reading:
+        """Joins labels and pictures frame by frame; before the frames are prepared, every one counts as a picture.
 
         Raises:
-            AvceError: a file of labels is broken, or no labelled frame has a picture.
+            AvceError: no labelled frame has a picture.
         """
-        if self.problems:
-            raise _complaint(self.root, self.problems)
-        pictures = self.pictures()
         splits = self.split(self.sequences)
+        sequences = [sequence for sequence in self.sequences if not sequence.broken]
+        if not sequences:
+            raise wrong_labels(self.root, self.problems)
+        pictures = {s.video: _expected(s) for s in sequences} if self.unprepared else self.pictures()
         tables, dropped = [], Counter[str]()
-        for sequence in self.sequences:
+        for sequence in sequences:
             frames = pd.Index(sequence.frames)
             own = pictures.get(sequence.video, _NO_PICTURES)
             paths = own.reindex(frames)
@@ -175,16 +184,17 @@ class VideoDataModule(FileDataModule):
                     split=splits[sequence.video],
                     video=sequence.video,
                     subject=sequence.subject,
-                    **self.boxes(sequence, keep),
+                    **({} if self.unprepared else self.boxes(sequence, keep)),
                 )
             )
         table = pd.concat(tables, ignore_index=True)
-        if table.empty:
+        if table.empty and not self.problems:
             raise AvceError(
                 f"No labelled frame of {self.root} has a picture in {self.image_root}. The labels are of the videos "
                 f"{enumerate_names([s.video for s in self.sequences])}; the pictures of {enumerate_names(pictures)}."
             )
-        return FaceIndex.build(table, self.protocol, {reason: n for reason, n in dropped.items() if n})
+        index = FaceIndex.build(table, self.protocol, {reason: n for reason, n in dropped.items() if n})
+        return Reading(index, self.problems)
 
     def boxes(self, sequence: LabelledFrames, keep: NDArray[np.bool_]) -> dict[str, NDArray[np.int64]]:
         """Columns of boxes for a sequence's frames that are kept; none where pictures show the face alone."""
@@ -193,6 +203,12 @@ class VideoDataModule(FileDataModule):
     def pictures(self) -> Mapping[str, "pd.Series[str]"]:
         """Video -> frame -> path from `image_root`, "" where no face was found."""
         return self.own_pictures() if self.prepared is None else read_prepared(self.prepared)
+
+
+def _expected(sequence: LabelledFrames) -> "pd.Series[str]":
+    """What the pictures of a sequence may be called."""
+    paths = [f"{sequence.video}/{frame:05d}.jpg" for frame in sequence.frames.tolist()]
+    return pd.Series(paths, index=sequence.frames, dtype=object)
 
 
 _NO_PICTURES = pd.Series([], index=pd.Index([], dtype=np.int64), dtype=object)
@@ -235,9 +251,12 @@ def named_folders(root: Path, pattern: str, depth: int = 6) -> list[Path]:
 
 
 def contents(places: Iterable[Path]) -> Iterator[Path]:
-    """What is in some folders, by name; folders doubled by unpacking, and those of the splits, are passed through."""
+    """What is in some folders, by name, but for hidden things such as macOS's ``._001.txt``.
+
+    Folders doubled by unpacking, and those of the splits, are passed through.
+    """
     for place in places:
-        for entry in listed(place):
+        for entry in (entry for entry in listed(place) if not entry.name.startswith(".")):
             if entry.is_dir() and entry.name.lower() in (place.name.lower(), *_SPLITS):
                 yield from contents([Path(entry.path)])
             else:
@@ -296,7 +315,6 @@ def to_numbers(
 
 def inspect_video(path: Path) -> int | None:
     """Number of frames of a video file; None if it cannot be opened or ends before its header says."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what it would print is said in the finding
     video = cv2.VideoCapture(str(path))
     try:
         count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -334,16 +352,6 @@ def compare_rows(sources: Sequence[VideoSource], counts: Mapping[str, int], what
     return found
 
 
-def doubled(root: Path, files: Iterable[Path]) -> list[Finding]:
-    """One finding for all folders inside a folder of the same name."""
-    parts = {path.relative_to(root).parts[:-1] for path in files}
-    places = {"/".join(p[: i + 2]) for p in parts for i in range(len(p) - 1) if p[i].lower() == p[i + 1].lower()}
-    if not places:
-        return []
-    text = f"Folders inside one of the same name are read all the same: {enumerate_names(sorted(places))}."
-    return [Finding(False, "nested", min(places), text)]
-
-
 def frames_that(kind: str, what: str, where: str, missing: Mapping[str, int]) -> list[Finding]:
     """One finding for all frames that lack something: it is not worth a line per video.
 
@@ -359,17 +367,3 @@ def frames_that(kind: str, what: str, where: str, missing: Mapping[str, int]) ->
     most = max(having, key=lambda video: having[video])
     text = f"{sum(having.values()):,} labelled frames, in {len(having)} of {len(missing)} videos, {what}"
     return [Finding(False, kind, where, f"{text}; most, {having[most]:,}, in {most}.")]
-
-
-def relative(root: Path, path: Path) -> str:
-    """A path as findings name it."""
-    return path.relative_to(root).as_posix()
-
-
-def _complaint(root: Path, problems: Sequence[Finding]) -> AvceError:
-    lines = [f"  {finding.where}: {finding.detail}" for finding in problems]
-    more = f"\n  and {len(lines) - 20} more" if len(lines) > 20 else ""
-    return AvceError(
-        f"The labels in {root} are not what they should be:\n" + "\n".join(lines[:20]) + f"{more}\n"
-        "Unpack them again, or put these files right, or aside."
-    )

@@ -15,6 +15,9 @@ Box = tuple[float, float, float, float]
 PREPARED = "prepared.csv"
 """The table in a folder of prepared frames: a line per frame that was looked at, faces or not."""
 
+PREPARED_SETTINGS = "prepared.json"
+"""Beside it: how the crops were made, with their `margin`."""
+
 PREPARED_COLUMNS = ("path", "video", "frame", "box_x", "box_y", "box_width", "box_height", "detector")
 """Its columns: `path` of the crop, relative to the table's folder, empty where no face was found; `video` is
 `VideoSource.name`; `frame` from 0; the box that was found, in pixels of the frame; which detector found it."""

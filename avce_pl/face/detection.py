@@ -111,8 +111,8 @@ class YuNet:
         if not model.is_file():
             raise AvceError(
                 f"YuNet's model is not at {model}. Fetch face_detection_yunet_2023mar.onnx (MIT licence) from the "
-                "OpenCV Zoo, models/face_detection_yunet, and put it there or say where it is with --yunet-model FILE; "
-                "the detector haar needs no file."
+                "OpenCV Zoo, models/face_detection_yunet, and put it there (`avce data prepare` also takes "
+                "--yunet-model FILE); the detector haar needs no file."
             )
         from hashlib import blake2b
 

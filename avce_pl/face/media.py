@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from avce_pl.errors import AvceError
 
+# What OpenCV and FFmpeg would print about broken files is said in sentences.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 
 def read_video(path: Path) -> Iterator[NDArray[np.uint8]]:
     """The frames (H, W, 3) uint8 RGB, every one in the order of the file: number i is row i of frame-wise labels.
@@ -51,13 +55,7 @@ def promised_frames(path: Path) -> int:
 def _open(path: Path) -> cv2.VideoCapture:
     if not path.is_file():
         raise AvceError(f"{path} is not there." if not path.exists() else f"{path} is not a file.")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our sentence says it
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        capture = cv2.VideoCapture(str(path))
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+    capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise AvceError(f"{path} cannot be opened as a video. Is it whole? Copy or download it again.")
     return capture

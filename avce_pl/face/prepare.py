@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from avce_pl.dataset.video_source import PREPARED, PREPARED_COLUMNS, VideoSource
+from avce_pl.dataset.video_source import PREPARED, PREPARED_COLUMNS, PREPARED_SETTINGS, VideoSource
 from avce_pl.errors import AvceError, Interrupted
 from avce_pl.face.crop import Box, crop_face, misplaced
 from avce_pl.face.detection import Detection, Detector, DetectorName, Image, choose, detector
@@ -43,7 +43,6 @@ READERS = {"aff_wild": "AffWildDataModule", "aff_wild2": "AffWild2DataModule", "
 COLUMNS = (*PREPARED_COLUMNS, "confidence")
 """Columns of `PREPARED`: those that readers need, and how sure the detector was."""
 
-SETTINGS = "prepared.json"
 _RECORD = "video.json"
 _PARTIAL = ".partial-"
 _QUALITY = 95
@@ -264,7 +263,7 @@ def _settle(out: Path, settings: PrepareSettings, sources: Sequence[VideoSource]
         own = {"finder": finder.name, "finder_version": finder.version}
     asked = {key: value for key, value in asdict(settings).items() if key != "yunet_model"}
     now = {**asked, **own, "quality": _QUALITY, "opencv": cv2.__version__}
-    path = out / SETTINGS
+    path = out / PREPARED_SETTINGS
     if path.exists():
         try:
             before = json.loads(path.read_text())
@@ -508,7 +507,7 @@ def _prepare_lists(root: Path, out: Path, settings: PrepareSettings, jobs: int) 
     from avce_pl.dataset.layout import Table
 
     reader = CsvDataModule(str(root), scale=math.inf)  # labels are copied as they are, whatever their scale
-    table = reader.read().table
+    table = reader.read_all().table
     portions: dict[str, list[VideoSource]] = {}
     for split in reader.lists():
         paths = [root.expanduser() / path for path in table["path"][table["split"] == split]]
@@ -518,7 +517,7 @@ def _prepare_lists(root: Path, out: Path, settings: PrepareSettings, jobs: int) 
         ]
     prepared = prepare([source for part in portions.values() for source in part], out, settings, jobs, follow=False)
     for split, path in reader.lists().items():
-        listed = Table(path, NAMES)
+        listed = Table(reader.root, path, NAMES)
         cells = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
         cells = cells.iloc[listed.lines - 2].fillna("")  # the header is line 1
         crops = []

@@ -1,8 +1,7 @@
 """The convex problems that ``feature_transform=cvxpylayers`` solves, one function each.
 
 To try a problem of your own, write a function like these, in this file or in a module under ``experiments/``, and
-name it as ``package.module:function``, for example
-``feature_transform.sparse_problem=avce_pl.feature_transform.problems:capped_simplex``.
+name it as ``package.module:function`` in a YAML such as ``conf/feature_transform/capped_simplex.yaml``.
 """
 
 # cvxpy and cvxpylayers are typed in part only.

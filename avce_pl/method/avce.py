@@ -55,6 +55,7 @@ class AVCE(Method):
         shared_learning_rate_scale: Annotated[float, Field(gt=0)] = 1.7,
         agreement: Literal["population", "official"] = "population",
         head_weights: Literal["default", "normal"] = "default",
+        standardise: bool = False,
         stale_moments: bool = False,
         evaluation_latch: bool = False,
         dropout_at_test: bool = False,
@@ -81,6 +82,9 @@ class AVCE(Method):
             agreement: moments of the PCC and CCC losses; the released code mixes two conventions, so that a perfect
                 batch of N does not reach zero.
             head_weights: first weights of H and V; the released code draws N(0, 1) with biases of 0.01.
+            standardise: the transforms see z with mean 0 and variance 1 in each dimension over the batch (ours).
+                Otherwise z can grow, as nothing holds its scale, until both transforms are one-hot in the same place
+                and the contrast is between equals; see experiments/README.md.
             stale_moments: R is moved in phase 2 by its Adam moments, though it has no gradient (released code).
             evaluation_latch: E, C and R stay in evaluation mode, without dropout and with BatchNorm frozen. An
                 accident of the released code: its first evaluation never switches back.
@@ -94,6 +98,7 @@ class AVCE(Method):
         self.mining = mining
         self.similarity = similarity
         self.feature_transform = feature_transform
+        self.latent_norm = nn.BatchNorm1d(backbone.latent_dim, affine=False) if standardise else nn.Identity()
         self.update = update
         self.crl_weight = crl_weight
         self.regularisation_weight = regularisation_weight
@@ -135,12 +140,12 @@ class AVCE(Method):
         """Updates the networks on one batch, see the class."""
         target = self.gather(self.target(batch))
         latent = self.gather(self.backbone(batch["image"]))
-        sparse, soft = self.feature_transform(latent)
+        sparse, soft = self.feature_transform(self.latent_norm(latent))
         losses = self.phase_one(latent, sparse, soft, target)
         if self.update == "two_phase":
             self.update_parameters(losses["loss"])
             latent = self.gather(self.backbone(batch["image"]))
-            sparse, soft = self.feature_transform(latent)
+            sparse, soft = self.feature_transform(self.latent_norm(latent))
         losses["loss_regularisation"] = metric_regularisation_loss(
             self.discriminative_head(latent),
             self.discriminative_head(sparse),

@@ -104,12 +104,14 @@ class Method(pl.LightningModule):
         """
         if self.classes:
             return F.cross_entropy(prediction, label)
-        squares = 2 * F.mse_loss(prediction, label)
+        return 2 * F.mse_loss(prediction, label) + self.agreement_loss(prediction, label, agreement)
+
+    def agreement_loss(self, prediction: Tensor, label: Tensor, agreement: str) -> Tensor | float:
+        """½(1 − mean PCC) + ½(1 − mean CCC) of (N, 2) predictions and labels; 0 for ``agreement="none"``."""
         if agreement == "none":
-            return squares
+            return 0.0
         official = agreement == "official"
-        losses = pcc_loss(prediction, label, official=official) + ccc_loss(prediction, label, official=official)
-        return squares + 0.5 * losses
+        return 0.5 * (pcc_loss(prediction, label, official=official) + ccc_loss(prediction, label, official=official))
 
     def update_parameters(self, loss: Tensor, *, counted: bool = True, stale_moments: bool = False) -> None:
         """One backward pass and one step of every optimizer whose networks took part in `loss`.

@@ -65,7 +65,8 @@ class Counts:
     unreadable: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        text = f"{self.faces:,} faces in {self.frames:,} frames, {self.without:,} frames without a face"
+        faces, frames, without = _many(self.faces, "face"), _many(self.frames, "frame"), _many(self.without, "frame")
+        text = f"{faces} in {frames}, {without} without a face"
         if self.unreadable:
             more = f" and {len(self.unreadable) - 5} more" if len(self.unreadable) > 5 else ""
             text += f"\nnot readable: {', '.join(self.unreadable[:5])}{more}"
@@ -90,12 +91,13 @@ def predict_sources(
         AvceError: something cannot be written.
         Interrupted: Ctrl-C; with `out`, the same call goes on.
     """
+    find = find or detector(options.detector)
     names = columns(options.smooth, options.quadrants)
     copies = copies_of(sources, options.annotate)
     table: Printed | TableFile
     table = Printed(names, sys.stdout) if out is None else TableFile(out, names, _request(model, sources, options))
     try:
-        job = _Job(model, sources, table, options, find or detector(options.detector), copies)
+        job = _Job(model, sources, table, options, find, copies)
         try:
             job.run()
         except KeyboardInterrupt:
@@ -296,6 +298,10 @@ class _Bar:
             left = (now - self._began) / max(1, done - self._first) * (self._total - done)
             text = f"{done:,} of {self._total:,} frames, {timedelta(seconds=max(0, round(left)))} left"
         print(text, file=sys.stderr, flush=True)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def quadrant(valence: float, arousal: float) -> str:

@@ -146,6 +146,8 @@ def load(path: str | Path) -> Model:
         from avce_pl.predict.onnx_file import open_onnx
 
         return Model(*open_onnx(path))
+    if path.is_file():
+        raise AvceError(f"{path} is no model: give a run folder, or a file ending in .onnx that `avce export` wrote.")
     from avce_pl.predict.run_folder import open_run
 
     run = open_run(path)

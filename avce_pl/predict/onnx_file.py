@@ -22,8 +22,10 @@ def open_onnx(path: Path) -> tuple[Specification, Callable[[NDArray[np.uint8]], 
         raise AvceError("ONNX files need onnxruntime: pip install 'avce-pl[export]'.") from None
     if not path.is_file():
         raise AvceError(f"There is no file {path}. `avce export RUN --to onnx` writes one.")
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # on the core that decodes the video
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a dozen exception types without a common base
         raise AvceError(f"{path} is damaged or no ONNX file ({type(error).__name__}).") from error
     specification = Specification.from_metadata(session.get_modelmeta().custom_metadata_map, str(path))

@@ -19,8 +19,10 @@ def print_check(record: dict[str, Any], console: Console) -> None:
     """
     protocol = record["protocol"]
     console.print(f"{record['dataset']}, protocol {protocol['name']}: {protocol['description']}", markup=False)
+    if split_hash := protocol.get("split_hash"):
+        console.print(f"split_hash {split_hash}", markup=False, highlight=False)
     if splits := record.get("splits"):
-        _print_splits(splits, console)
+        _print_splits(record, console)
         _print_expressions(splits, console)
     for (fault, kind), group in groupby(record["findings"], key=lambda f: (f["fault"], f["kind"])):
         count = record["counts"][kind]
@@ -46,22 +48,38 @@ def moments(summary: dict[str, Any], axis: str) -> str:
     return f"{summary[axis]['mean']:+.3f} ± {summary[axis]['sd']:.3f}" if axis in summary else "–"
 
 
-def of_expected(found: int, expected: dict[str, Any]) -> str:
-    """A number of rows beside that of the real release."""
-    return f"{found:,}" + (f" of {expected['rows']:,}" if expected else "")
+SPLIT_COLUMNS = ("split", "rows", "usable", "subjects", "videos", "valence", "arousal")
 
 
-def _print_splits(splits: dict[str, Any], console: Console) -> None:
-    table = Table("split", "rows", "usable", "subjects", "videos", "valence", "arousal")
-    for split, summary in splits.items():
-        table.add_row(
+def split_cells(record: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A line per split, numbers of the real release beside what was found."""
+    lines: list[tuple[str, ...]] = [
+        (
             split,
-            of_expected(summary["rows"], summary["expected"]),
+            _of(summary, "rows"),
             f"{summary['usable']:,}",
-            *(f"{summary[name]:,}" if summary[name] else "–" for name in ("subjects", "videos")),
+            f"{summary['subjects']:,}" if summary["subjects"] else "–",
+            _of(summary, "videos"),
             moments(summary, "valence"),
             moments(summary, "arousal"),
         )
+        for split, summary in record["splits"].items()
+    ]
+    if (total := record["total"])["expected"]:
+        lines.append(("all", _of(total, "rows"), "", "", _of(total, "videos"), "", ""))
+    return lines
+
+
+def _of(summary: dict[str, Any], what: str) -> str:
+    """A number beside that of the real release."""
+    known = summary["expected"].get(what)
+    return (f"{summary[what]:,}" if summary[what] else "–") + (f" of {known:,}" if known else "")
+
+
+def _print_splits(record: dict[str, Any], console: Console) -> None:
+    table = Table(*SPLIT_COLUMNS)
+    for line in split_cells(record):
+        table.add_row(*line)
     console.print(table)
 
 

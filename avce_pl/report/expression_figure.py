@@ -15,9 +15,9 @@ from avce_pl.report import style
 FACES_PER_CLASS = 5
 
 
-def confusion_matrix(axes: Axes, record: dict[str, Any]) -> None:
+def confusion_matrix(axes: Axes, classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> None:
     """Shares of the predictions for each true class as shades, with the counts in figures."""
-    classes, counts = record["data"]["classes"], np.array(record["confusion"])
+    counts = np.array(confusion)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), count in np.ndenumerate(counts):

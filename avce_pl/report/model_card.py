@@ -5,16 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
-from numpy.typing import NDArray
 
 from avce_pl.errors import AvceError
+from avce_pl.report.statistics import AXES, RESAMPLES, intervals, resampling_unit
 from avce_pl.report.summary import METRICS
-
-RESAMPLES = 2000
-AXES = ("valence", "arousal")
 
 _ON_REQUEST = (
     "given away by its owners on request and under their agreement, as a rule for non-commercial research only; the "
@@ -38,70 +34,34 @@ def write_model_card(folder: Path) -> Path:
     """Writes ``MODEL_CARD.md`` into the folder of a finished run, or of imported weights.
 
     Raises:
-        AvceError: the folder holds no finished run.
+        AvceError: the folder holds no finished run, or cannot be written.
     """
     if not (folder / "config.yaml").is_file():
         raise AvceError(f"{folder} holds no run. Give the folder that `python run.py` printed at its end.")
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    card = folder / "MODEL_CARD.md"
     if config["dataset"]["name"] == "official":
-        card.write_text(_imported(config), encoding="utf-8")
-        return card
+        return _write(folder, _imported(config))
     if not (folder / "metrics.json").is_file():
         raise AvceError(f"{folder} has not finished its training. Let it finish first: run its command again.")
     record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     table = pd.read_parquet(folder / "predictions.parquet")
     if "predicted_valence" not in table:
         raise AvceError(f"{folder} tells expressions apart; model cards are written for valence and arousal.")
-    card.write_text(_trained(config, record, table), encoding="utf-8")
+    return _write(folder, _trained(config, record, table))
+
+
+def _write(folder: Path, text: str) -> Path:
+    card = folder / "MODEL_CARD.md"
+    try:
+        card.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AvceError(f"{card} cannot be written: {error.strerror}.") from None
     return card
-
-
-def intervals(table: pd.DataFrame, unit: str | None) -> dict[str, tuple[float, float, float]]:
-    """Metrics over all rows with percentile bootstrap intervals, resampled by whole people or videos.
-
-    Args:
-        table: the columns valence, arousal, predicted_valence and predicted_arousal.
-        unit: the column whose values are resampled; ``None`` resamples single rows.
-
-    Returns:
-        ``ccc_valence`` and so on -> value, lower and upper end of the 95% interval.
-    """
-    group = np.arange(len(table)) if unit is None else pd.factorize(table[unit])[0]
-    groups = int(group.max()) + 1
-    generator = np.random.default_rng(0)
-    drawn = generator.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES)
-    found: dict[str, tuple[float, float, float]] = {}
-    for axis in AXES:
-        label, predicted = (table[name].to_numpy(np.float64) for name in (axis, f"predicted_{axis}"))
-        columns = [np.ones(len(table)), label, predicted, label**2, predicted**2, label * predicted]
-        columns.append(np.sign(label) == np.sign(predicted))
-        sums = np.stack([np.bincount(group, weights=column, minlength=groups) for column in columns], axis=1)
-        value, spread = _metrics(sums.sum(axis=0, keepdims=True)), _metrics(drawn.astype(np.float64) @ sums)
-        for name in METRICS:
-            low, high = np.quantile(spread[name], (0.025, 0.975))
-            found[f"{name}_{axis}"] = float(value[name][0]), float(low), float(high)
-    return found
-
-
-def _metrics(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """CCC, PCC, RMSE and SAGR from (N, 7) sums: count, y, p, y², p², yp, equal signs."""
-    count, label, predicted, label2, predicted2, product, agreeing = sums.T
-    mean_y, mean_p = label / count, predicted / count
-    variance_y, variance_p = label2 / count - mean_y**2, predicted2 / count - mean_p**2
-    covariance = product / count - mean_y * mean_p
-    spread = np.sqrt(np.maximum(variance_y * variance_p, 0))
-    return {
-        "ccc": 2 * covariance / np.maximum(variance_y + variance_p + (mean_y - mean_p) ** 2, 1e-12),
-        "pcc": np.where(spread > 0, covariance / np.where(spread > 0, spread, 1), 0),
-        "rmse": np.sqrt(np.maximum(label2 - 2 * product + predicted2, 0) / count),
-        "sagr": agreeing / count,
-    }
 
 
 def _trained(config: Mapping[str, Any], record: Mapping[str, Any], table: pd.DataFrame) -> str:
     data, run, size = record["data"], record["run"], config["dataset"]["image_size"]
-    unit = next((name for name in ("subject", "video") if (table[name].astype(str) != "").all()), None)
+    unit = resampling_unit(table)
     values = intervals(table, unit)
     rows = "\n".join(
         f"| {axis} | " + " | ".join(_interval(values[f"{name}_{axis}"]) for name in METRICS) + " |" for axis in AXES
@@ -111,14 +71,17 @@ def _trained(config: Mapping[str, Any], record: Mapping[str, Any], table: pd.Dat
         "" if data["test_split"] == "test" else "\nThese images also chose the best epoch: the numbers flatter.\n"
     )
     start = f"\n- Started from: `{config['init_from']}`, frozen: {config['freeze']}" if config.get("init_from") else ""
+    known = data.get("margin")
+    margin = f"enlarged by {known:.0%}" if known is not None else "how much larger than the box is not on record"
     shares = ", ".join(f"{split} {count:,}" for split, count in data["rows"].items())
     return f"""# Model card: {record["name"]}
 
 Valence (unpleasant −1 to pleasant 1) and arousal (calm −1 to excited 1) of a cropped face.
 
-- Method: {record["method"].upper()} (Kim & Song, ECCV 2022), {record["crl_formula"]}, mining {record["mining"]}
+- Method: {record["method"]}, contrastive formula: {record["crl_formula"]}, negative mining: {record["mining"]}
+  (names of AVCE-PL, after Kim & Song, ECCV 2022)
 - Backbone: {record["backbone"]}, {record["parameters"]["inference"]:,} parameters at inference
-- Input: {size} × {size} px, RGB{start}
+- Input: {size} × {size} px, RGB; the square around a face's box, {margin}{start}
 - Run: seed {record["seed"]}, digest `{record["digest"][:16]}`, commit {run["commit"]}, {run["finished"]}
 
 ## Data

@@ -14,7 +14,7 @@ CHOICES = ("dataset", "method", "backbone", "crl_formula", "mining")
 PATTERN = "*/" * len(CHOICES) + "seed_*"
 """Run folders below ``<output_root>/<name>``."""
 
-SYNTHETIC = ("synthetic", "synthetic_video")
+SYNTHETIC = ("synthetic", "synthetic_video", "synthetic_expression")
 """Data sets of procedural faces; numbers on them are not comparable with published ones."""
 
 State = Literal["done", "failed", "unfinished"]
@@ -64,15 +64,20 @@ def _records(root: Path) -> Iterator[Record]:
             choices=dict(zip(CHOICES, parts, strict=False)),
             seed=int(folder.name.removeprefix("seed_")),
             state=state,
-            settings=_read(folder / "identity.json"),
-            metrics=_read(folder / "metrics.json") if state == "done" else {},
+            settings=read_json(folder / "identity.json"),
+            metrics=read_json(folder / "metrics.json") if state == "done" else {},
         )
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """What a file of a run's folder holds; empty where there is none.
+
+    Raises:
+        AvceError: it is damaged.
+    """
     try:
         content: dict[str, Any] = json.loads(file.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
         raise AvceError(f"{file} is damaged ({error}). Delete the run's folder and run it again.") from None

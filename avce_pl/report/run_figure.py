@@ -45,7 +45,7 @@ def draw_run(folder: Path, record: dict[str, Any]) -> Path:
         top, bottom = right.subfigures(2, 1)
         if "classes" in record["data"]:
             matrix, faces_panel = left.subfigures(2, 1, height_ratios=(1, 1.5))
-            confusion_matrix(matrix.subplots(), record)
+            confusion_matrix(matrix.subplots(), record["data"]["classes"], record["confusion"])
             gallery(faces_panel, faces, record["data"]["classes"])
             class_accuracy(top.subplots(), record)
             learning_curve(bottom.subplots(), history, ACCURACY, "accuracy")

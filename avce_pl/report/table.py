@@ -1,12 +1,13 @@
 """A table of the paper from run folders alone: mean ± sd over seeds, beside what was published."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import yaml
 from tabulate import tabulate
@@ -16,6 +17,11 @@ from avce_pl.report.records import CHOICES, PATTERN, SYNTHETIC, Record, read_rec
 from avce_pl.resources import ROOT
 
 MISSING = "–"
+PUBLISHED = "†"
+"""Marks a row that is not trained here."""
+
+_BROUGHT = {"method": ("crl_formula", "mining", "optimizer")}
+"""Groups whose choice a row's own choice brings along, so that they may differ between the rows of a table."""
 
 
 @dataclass(frozen=True)
@@ -26,21 +32,31 @@ class Layout:
         title: First part of the caption.
         rows: The groups that name a row, each with the printed names of its options.
         metrics: Keys of ``metrics.json``'s ``test`` section and their column titles.
-        decimals: Of every number.
+        sizes: Keys of its ``parameters`` section, as ``parameters/<key>``, and their column titles.
+        decimals: Of every metric.
         asked: The rows, as options of `rows`, that the sweep has.
         seeds: The seeds that the sweep has.
         dataset: Data set of the published numbers.
-        published: The published numbers, with the columns of `rows` and `metrics`.
+        published: The published numbers, with the columns of `rows`, `metrics` and perhaps ``parameters``. A row that
+            is not `asked` is one of the literature, and printed as published.
     """
 
     title: str
     rows: Mapping[str, Mapping[str, str]]
     metrics: Mapping[str, str]
+    sizes: Mapping[str, str] = field(default_factory=dict)
     decimals: int = 3
     asked: Sequence[tuple[str, ...]] = ()
     seeds: Sequence[int] = ()
     dataset: str | None = None
     published: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def published_of(self, row: tuple[str, ...]) -> dict[str, Any]:
+        """The published line of a row; empty where there is none."""
+        found = self.published
+        for key, value in zip(self.rows, row, strict=True):
+            found = found[found[key] == value] if key in found else found.iloc[:0]
+        return dict(found.iloc[0]) if len(found) else {}
 
 
 @dataclass(frozen=True)
@@ -50,42 +66,65 @@ class Table:
     Attributes:
         layout: How it is shown.
         dataset: The data set of its runs.
-        lines: One line per row and metric: the columns of ``layout.rows``, ``metric``, ``mean``, ``sd`` (over seeds,
-            of a sample), ``n``, ``published`` and ``difference``.
+        lines: One line per row and metric or size: the columns of ``layout.rows``, ``metric``, ``mean``, ``sd`` (over
+            seeds, of a sample), ``n``, ``published`` and ``difference``.
         notes: What a reader has to know: data, seeds, failed and missing runs.
+        literature: The rows that are only printed as published.
+        confusions: Of every row with runs that tell expressions apart: its options, the classes, and the counts of all
+            its runs together, true classes as rows.
     """
 
     layout: Layout
     dataset: str
     lines: pd.DataFrame
     notes: list[str]
+    literature: Set[tuple[str, ...]] = frozenset()
+    confusions: Sequence[tuple[tuple[str, ...], list[str], list[list[int]]]] = ()
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The options of every row."""
+        return [tuple(row) for row in self.lines[list(self.layout.rows)].drop_duplicates().itertuples(index=False)]
 
     @property
     def names(self) -> list[list[str]]:
         """The printed names of every row."""
+        return [self.named(row) for row in self.rows]
+
+    def named(self, row: tuple[str, ...]) -> list[str]:
+        """The printed names of a row's options."""
         layout = self.layout
-        rows = self.lines[list(layout.rows)].drop_duplicates().itertuples(index=False)
-        return [
-            [layout.rows[key].get(value, value) for key, value in zip(layout.rows, row, strict=True)] for row in rows
-        ]
+        names = [layout.rows[key].get(value, value) for key, value in zip(layout.rows, row, strict=True)]
+        return [f"{names[0]} {PUBLISHED}", *names[1:]] if row in self.literature else names
 
     @property
     def cells(self) -> list[list[str]]:
-        """The printed numbers of every row: for every metric mean ± sd, and the published value and the difference."""
+        """The printed numbers of every row: sizes, and for every metric mean ± sd, published value and difference."""
         columns = [self._column(self.lines[self.lines["metric"] == metric]) for metric in self.layout.metrics]
         counts = self.lines.groupby(list(self.layout.rows), sort=False)["n"].max()
-        return [[*(cell for column in columns for cell in column[row]), str(n)] for row, n in enumerate(counts)]
+        return [
+            [*self._sizes(number), *(cell for column in columns for cell in column[number]), str(n)]
+            for number, n in enumerate(counts)
+        ]
 
     @property
     def headers(self) -> list[str]:
         """The column titles."""
         several = ["", "published", "difference"] if self._has_published else [""]
         metrics = [f"{title} {part}".strip() for title in self.layout.metrics.values() for part in several]
-        return [*(key.replace("_", " ") for key in self.layout.rows), *metrics, "n"]
+        sizes = [*self.layout.sizes.values(), *(["params published"] if "parameters" in self.layout.published else [])]
+        return [*(key.replace("_", " ") for key in self.layout.rows), *sizes, *metrics, "n"]
 
     @property
     def _has_published(self) -> bool:
         return bool(self.lines["published"].notna().any())
+
+    def _sizes(self, number: int) -> list[str]:
+        means = [self.lines[self.lines["metric"] == size]["mean"].iloc[number] for size in self.layout.sizes]
+        sizes = [MISSING if pd.isna(mean) else f"{mean / 1e6:.2f}M" for mean in means]
+        if "parameters" in self.layout.published:
+            sizes.append(self.layout.published_of(self.rows[number]).get("parameters") or MISSING)
+        return sizes
 
     def _column(self, values: pd.DataFrame) -> list[list[str]]:
         def number(value: float, sign: str = "") -> str:
@@ -122,7 +161,7 @@ class Table:
             rf"\caption{{{caption}}}",
             r"\end{table}",
         ]
-        return "\n".join([*lines, ""]).replace("±", r"$\pm$")
+        return "\n".join([*lines, ""]).replace("±", r"$\pm$").replace(PUBLISHED, r"$\dagger$")
 
     def csv(self) -> str:
         """The unrounded numbers, one line per row and metric, after the notes as comments."""
@@ -145,20 +184,26 @@ def read_layout(name: str) -> Layout | None:
     """The layout of a table of the paper, ``None`` for a name that has none.
 
     Its presentation is ``experiments/tables/<name>.yaml``, its sweep ``conf/experiment/<name>.yaml``, the published
-    numbers ``experiments/paper/<name>.csv``.
+    numbers ``experiments/paper/<name>.csv``. Where one sweep cannot hold its rows, the presentation names several in
+    ``sweeps``.
     """
     file = ROOT / "experiments" / "tables" / f"{name}.yaml"
     if not file.exists():
         return None
     shown = yaml.safe_load(file.read_text(encoding="utf-8"))
-    experiment = yaml.safe_load((ROOT / "conf" / "experiment" / f"{name}.yaml").read_text(encoding="utf-8"))
-    sweep = {key: str(value).split(",") for key, value in experiment["hydra"]["sweeper"]["params"].items()}
-    return Layout(
-        **shown,
-        asked=list(product(*(sweep.get(key, [""]) for key in shown["rows"]))),
-        seeds=[int(seed) for seed in sweep["seed"]],
-        published=pd.read_csv(ROOT / "experiments" / "paper" / f"{name}.csv", comment="#", keep_default_na=False),
+    asked: dict[tuple[str, ...], None] = {}
+    for experiment in shown.pop("sweeps", [name]):
+        path = ROOT / "conf" / "experiment" / f"{experiment}.yaml"
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["sweeper"]["params"]
+        sweep = {key: str(value).split(",") for key, value in params.items()}
+        asked |= dict.fromkeys(product(*(sweep[key] for key in shown["rows"])))
+    published = pd.read_csv(
+        ROOT / "experiments" / "paper" / f"{name}.csv",
+        comment="#",
+        keep_default_na=False,  # "none" is an option
+        na_values={metric: [""] for metric in shown["metrics"]},
     )
+    return Layout(**shown, asked=list(asked), seeds=[int(seed) for seed in sweep["seed"]], published=published)
 
 
 def make_table(name: str, outputs: Path, dataset: str | None = None, seeds: Sequence[int] = ()) -> Table:
@@ -178,8 +223,8 @@ def make_table(name: str, outputs: Path, dataset: str | None = None, seeds: Sequ
         there = sorted(path.name for path in outputs.glob("*") if any(path.glob(PATTERN)))
         known = f"There are: {', '.join(there)}." if there else "There are no runs at all."
         raise AvceError(
-            f"{outputs / name} holds no runs. {known} Run `python run.py -m experiment={name}` (or `make "
-            f"ablation-{name}`) first, or say where its output_root is with --outputs FOLDER."
+            f"{outputs / name} holds no runs. {known} Run `python run.py -m experiment={name}` first (`make help` "
+            "lists the tables of the paper), or say where its output_root is with --outputs FOLDER."
         )
     found = sorted({record.choices["dataset"] for record in records})
     if dataset is None and len(found) > 1:
@@ -194,11 +239,13 @@ def make_table(name: str, outputs: Path, dataset: str | None = None, seeds: Sequ
 def _plain_layout(name: str, records: Sequence[Record]) -> Layout:
     """The layout of a sweep that is no table of the paper: its rows are named by what varies."""
     varying = [key for key in CHOICES if len({record.choices[key] for record in records}) > 1]
-    metrics = {
-        f"test/{metric}_{axis}": f"{metric.upper()} {axis[0].upper()}"
-        for metric in ("ccc", "rmse")
-        for axis in ("valence", "arousal")
-    }
+    metrics = {"test/accuracy": "accuracy", "test/accuracy_macro": "mean of classes", "test/f1_macro": "macro F1"}
+    if not any("test/accuracy" in record.metrics.get("test", {}) for record in records):
+        metrics = {
+            f"test/{metric}_{axis}": f"{metric.upper()} {axis[0].upper()}"
+            for metric in ("ccc", "rmse")
+            for axis in ("valence", "arousal")
+        }
     return Layout(
         title=f"Sweep {name}",
         rows={key: {} for key in varying or ["crl_formula"]},
@@ -211,16 +258,19 @@ def _table(layout: Layout, dataset: str, records: Sequence[Record], seeds: Seque
     keys = list(layout.rows)
     seeds = seeds or layout.seeds
     comparable, other = _alike(records, keys)
-    rows = list(dict.fromkeys([*layout.asked, *(record.row(keys) for record in records)]))
-    lines = []
+    trained = [*layout.asked, *(record.row(keys) for record in records)]
+    published = [tuple(row) for row in layout.published.reindex(columns=keys).itertuples(index=False)]
+    rows = list(dict.fromkeys([*published, *trained]))
+    literature = frozenset(published) - frozenset(trained)
+    lines, confusions = [], []
     for row in rows:
         done = [r for r in comparable if r.state == "done" and r.row(keys) == row]
-        published = layout.published
-        for key, value in zip(keys, row, strict=True):
-            published = published[published[key] == value] if key in published else published.iloc[:0]
-        for metric in layout.metrics:
-            values = pd.Series([r.metrics["test"].get(metric) for r in done], dtype=float).dropna()
-            paper = float(published[metric].iloc[0]) if metric in published and len(published) else float("nan")
+        printed = layout.published_of(row)
+        for metric in [*layout.metrics, *layout.sizes]:
+            section, _, size = metric.partition("/")
+            found = [r.metrics["test"].get(metric) if section == "test" else r.metrics[section].get(size) for r in done]
+            values = pd.Series(found, dtype=float).dropna()
+            paper = float(printed.get(metric, float("nan")))
             lines.append(
                 {
                     **dict(zip(keys, row, strict=True)),
@@ -232,8 +282,14 @@ def _table(layout: Layout, dataset: str, records: Sequence[Record], seeds: Seque
                     "difference": values.mean() - paper,
                 }
             )
-    notes = list(_notes(layout, dataset, records, other, rows, seeds))
-    return Table(layout, dataset, pd.DataFrame(lines), notes)
+        with_confusion = [record.metrics for record in done if "confusion" in record.metrics]
+        if with_confusion:
+            counts = np.sum([metrics["confusion"] for metrics in with_confusion], axis=0)
+            confusions.append((row, with_confusion[0]["data"]["classes"], counts.tolist()))
+    notes = list(_notes(layout, dataset, records, other, [row for row in rows if row not in literature], seeds))
+    if literature:
+        notes.append(f"{PUBLISHED} as published, on {layout.dataset}; not trained here.")
+    return Table(layout, dataset, pd.DataFrame(lines), notes, literature, confusions)
 
 
 def _alike(records: Sequence[Record], keys: Sequence[str]) -> tuple[list[Record], dict[str, list[Record]]]:
@@ -241,10 +297,11 @@ def _alike(records: Sequence[Record], keys: Sequence[str]) -> tuple[list[Record]
 
     The settings that most runs have are the table's; within a row, those that most of its runs have.
     """
+    named = {*keys, *(group for key in keys for group in _BROUGHT.get(key, ()))}
 
     def part(record: Record, *, own: bool) -> dict[str, Any]:
         """The settings of what names the row, or all others."""
-        return {k: v for k, v in record.settings.items() if k != "seed" and (k.split(".")[0] in keys) is own}
+        return {k: v for k, v in record.settings.items() if k != "seed" and (k.split(".")[0] in named) is own}
 
     started = [record for record in records if record.settings]
     rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -296,6 +353,7 @@ def _notes(
             {f"{r.metrics['data']['protocol']} (fingerprint {r.metrics['data']['fingerprint']})" for r in done}
         )
         yield f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}; data: {'; '.join(protocols)}."
+        yield from _budget(done)
         commits = sorted({str(record.metrics["run"]["commit"]) for record in done})
         yield f"Commit {commits[0]}." if len(commits) == 1 else f"Mixed commits: {', '.join(commits)}."
     for difference, excluded in other.items():
@@ -307,3 +365,20 @@ def _notes(
     missing = ["/".join([*row, f"seed {seed}"]) for row in rows for seed in seeds if (row, seed) not in told]
     if missing:
         yield f"Fewer runs than asked for, not finished: {', '.join(missing)}."
+
+
+def _budget(done: Sequence[Record]) -> Iterator[str]:
+    """How long the runs trained on what, where they all say the same."""
+    shown = {
+        "dataset.image_size": "{} px",
+        "dataset.batch_size": "batches of {}",
+        "trainer.max_epochs": "{} epochs",
+        "trainer.limit_train_batches": "{} batches each",
+    }
+    texts = []
+    for key, text in shown.items():
+        values = {record.settings.get(key) for record in done}
+        if len(values) == 1 and (value := values.pop()) is not None and not isinstance(value, float):
+            texts.append(text.format(value))
+    if texts:
+        yield f"Budget: {', '.join(texts)}."

@@ -1,5 +1,6 @@
-"""The picture of a table: every row's mean ± sd, and the published value."""
+"""The pictures of a table: every row's mean ± sd and the published value, and confusion matrices."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from avce_pl.report import style
+from avce_pl.report.expression_figure import confusion_matrix
 from avce_pl.report.table import Table
 
 _COLOURS = {"valence": style.VALENCE, "arousal": style.AROUSAL}
@@ -18,9 +20,14 @@ def draw_table(table: Table, path: Path) -> Path:
     layout, names = table.layout, [" · ".join(name) for name in table.names]
     height = np.arange(len(names))[::-1]
     with mpl.rc_context(style.RC):
-        figure = Figure(figsize=(4.2 * len(layout.metrics) + 1.6, 0.36 * len(names) + 1.9), layout="constrained")
-        panels = figure.subplots(1, len(layout.metrics), sharey=True, squeeze=False)[0]
-        for axes, (metric, title) in zip(panels, layout.metrics.items(), strict=True):
+        columns = min(2, len(layout.metrics))  # valence and arousal beside each other
+        lines = -(-len(layout.metrics) // columns)
+        size = 4.2 * columns + 1.6, lines * (0.36 * len(names) + 0.6) + 1.3
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(lines, columns, sharey=True, squeeze=False).flat
+        for axes in panels[len(layout.metrics) :]:
+            axes.set_axis_off()
+        for axes, (metric, title) in zip(panels, layout.metrics.items(), strict=False):
             values = table.lines[table.lines["metric"] == metric]
             colour = next((c for axis, c in _COLOURS.items() if axis in metric), style.TRUE)
             bars: dict[str, Any] = {"fmt": "o", "color": colour, "capsize": 3, "markersize": 6, "elinewidth": 1.4}
@@ -39,6 +46,27 @@ def draw_table(table: Table, path: Path) -> Path:
             axes.set_ylim(-0.7, len(names) - 0.3)
             axes.set_yticks(height, names)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-        figure.suptitle("\n".join([layout.title, *table.notes[:1]]), fontsize=11, color="#374151")
+        figure.suptitle(_caption(layout.title, *table.notes[:1], inches=size[0]), fontsize=11, color="#374151")
         figure.savefig(path, format="png")
     return path
+
+
+def draw_confusions(table: Table, path: Path) -> Path:
+    """Draws the confusion matrix of every trained row, all its seeds together, and writes it as PNG."""
+    with mpl.rc_context(style.RC):
+        size = 1.2 + 6.2 * len(table.confusions), 5.6
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(1, len(table.confusions), squeeze=False)[0]
+        for axes, (row, classes, counts) in zip(panels, table.confusions, strict=True):
+            confusion_matrix(axes, classes, counts)
+            axes.set_title(" · ".join(table.named(row)))
+        shade = "Faces of each true class by predicted class, all seeds together; shade: share of the true class"
+        caption = _caption(table.layout.title, *table.notes[:1], shade, inches=size[0])
+        figure.suptitle(caption, fontsize=11, color="#374151")
+        figure.savefig(path, format="png")
+    return path
+
+
+def _caption(*texts: str, inches: float) -> str:
+    """The texts below each other, broken to the width of the picture."""
+    return "\n".join(textwrap.fill(text, int(12 * inches)) for text in texts)

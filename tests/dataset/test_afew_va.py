@@ -164,7 +164,8 @@ def test_without_faults_there_are_no_findings(written: Path) -> None:
 def test_every_fault_is_found(tmp_path: Path) -> None:
     root = tmp_path / "spoilt"
     injected = write_layout("afew_va", root, "all", train=15, val=0, size=48, frames=8)
-    findings = module(root).findings()
+    data = module(root)
+    findings = data.problems + data.findings()
     layout = set(FAULTS) - {"missing_image", "truncated_image", "empty_image", "duplicate_image"}
     assert {finding.kind for finding in findings} == layout
     faults = {finding.kind: finding for finding in findings if finding.fault}

@@ -2,6 +2,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,6 +68,17 @@ def test_joins_labels_and_prepared_frames(root: Path, cut_provided: Cut) -> None
         assert part["path"].tolist() == [f"{name}/{frame}.jpg" for frame in range(len(expected))]
     (first, *_) = data.val_dataloader()
     assert first["image"].shape[1:] == (3, 32, 32)
+
+
+def test_cached_crops_are_those_of_their_folder(root: Path, tmp_path: Path, cut_provided: Cut) -> None:
+    cut_provided(module(root), tmp_path / "crops")
+    shutil.copytree(tmp_path / "crops", tmp_path / "grey")
+    for path in (tmp_path / "grey").rglob("*.jpg"):
+        path.write_bytes(cv2.imencode(".jpg", np.full((30, 30, 3), 128, np.uint8))[1].tobytes())
+    for folder in ("crops", "grey", "crops"):
+        kept, plain = (module(root, frames=str(tmp_path / folder), cache_images=keep) for keep in (True, False))
+        assert all((kept.images[row] == plain.images[row]).all() for row in range(len(kept.index)))
+        assert (kept.images[0] == 128).all() == (folder == "grey")
 
 
 def test_videos_are_split_whole_and_by_their_own_seed(root: Path, cut_provided: Cut) -> None:
@@ -142,7 +154,8 @@ def test_without_faults_there_are_no_findings(written: Path) -> None:
 
 
 def test_every_fault_is_found(spoilt: Path) -> None:
-    findings = module(spoilt).findings()
+    data = module(spoilt)
+    findings = data.problems + data.findings()
     assert {finding.kind for finding in findings} == set(FAULTS)
     assert kinds(findings, fault=False) == {"no_face", "nested"}
     text = complaint(spoilt, frames=str(prepared_nothing(spoilt)))

@@ -155,7 +155,8 @@ def test_without_faults_there_are_only_notes(written: Path) -> None:
 def test_every_fault_is_found(tmp_path: Path) -> None:
     root = tmp_path / "spoilt"
     injected = write_layout("aff_wild2", root, "all", train=16, val=2, test=1, size=48, frames=8)
-    findings = module(root).findings()
+    data = module(root)
+    findings = data.problems + data.findings()
     layout = set(FAULTS) - {"truncated_image", "empty_image", "duplicate_image"}  # those are found in every data set
     assert {finding.kind for finding in findings} == layout | {"stray_file"}
     faults = {finding.kind: finding for finding in findings if finding.fault}

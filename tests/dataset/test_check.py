@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Unpack
@@ -13,18 +14,18 @@ from avce_pl.cli import app
 from avce_pl.dataset import check as examination
 from avce_pl.dataset.check import BINS, CheckUp, check
 from avce_pl.dataset.csv import CsvDataModule
-from avce_pl.dataset.files import FileDataModule, VideoOptions
+from avce_pl.dataset.files import FileDataModule, Reading, VideoOptions
 from avce_pl.dataset.index import FaceIndex
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
-from avce_pl.synthesis.writers import write_layout
+from avce_pl.report.check_page import check_page
 
 
 class Listed(FileDataModule):
     """Reads every column of the index from index.csv."""
 
     protocols: ClassVar[Mapping[str, Protocol]] = {
-        "listed": Protocol("as listed", {"train": 10, "val": 4}, {"train": [4, 6]})
+        "listed": Protocol("as listed", {"train": 10, "val": 4}, {"train": [4, 6]}, {"train": 2, "all": 9})
     }
 
     def __init__(self, root: str, protocol: Literal["listed"] = "listed", **options: Unpack[VideoOptions]) -> None:
@@ -36,9 +37,10 @@ class Listed(FileDataModule):
     def settings(self) -> dict[str, Any]:
         return {}
 
-    def read(self) -> FaceIndex:
+    def read(self) -> Reading:
         table = pd.read_csv(self.root / "index.csv", dtype={"subject": str, "video": str})
-        return FaceIndex.build(table.fillna({"subject": "", "video": ""}), "listed", {"sentinel -5": 3})
+        index = FaceIndex.build(table.fillna({"subject": "", "video": ""}), "listed", {"sentinel -5": 3})
+        return Reading(index, places={"sentinel -5": "line 7"})
 
     def findings(self) -> list[Finding]:
         return [Finding(True, "label_rows", "v1", "9 rows of labels for 8 frames.")]
@@ -85,39 +87,6 @@ def test_finds_nothing_where_there_is_nothing(root: Path) -> None:
     json.dumps(record)
 
 
-INJECTED = {
-    "missing_image": "missing_image",
-    "truncated_image": "damaged_image",
-    "empty_image": "empty_image",
-    "duplicate_image": "duplicate_image",
-    "duplicate_row": "duplicate_row",
-    "overlap": "overlap_image",
-    "wrong_case": "wrong_case",
-}
-HARMLESS = {"wrong_case"}
-
-
-@pytest.mark.parametrize("names", [*INJECTED, ",".join(INJECTED)])
-def test_finds_what_the_generator_broke_and_nothing_else(tmp_path: Path, names: str) -> None:
-    faults = write_layout("csv", tmp_path / "faces", names, train=12, val=4, size=40)
-    record = csv_record(tmp_path / "faces")
-    noted = {(INJECTED[fault.kind], fault.path) for fault in faults if fault.kind in HARMLESS}
-    assert found(record) == {(INJECTED[fault.kind], fault.path) for fault in faults} - noted
-    assert noted <= found(record, False)
-    assert len(faults) == len(names.split(","))
-    assert record["clean"] == (names in HARMLESS)
-
-
-@pytest.mark.parametrize("fault", ["sentinels", "label_out_of_range", "bad_label"])
-def test_labels_that_cannot_be_read_are_the_one_finding(tmp_path: Path, fault: str) -> None:
-    (first, *_) = write_layout("csv", tmp_path / "faces", fault, train=8, val=4, size=40)
-    (finding,) = csv_record(tmp_path / "faces")["findings"]
-    line = int(Path(first.path).stem) + 2
-    assert finding["fault"]
-    assert finding["kind"] == "labels"
-    assert f"training_list.csv, line {line}: " in finding["detail"]
-
-
 def test_a_folder_without_the_data_set_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AvceError, match="There is no folder"):
         csv_record(tmp_path / "nowhere")
@@ -127,10 +96,12 @@ def test_splits_are_described_and_compared_with_the_real_release(root: Path, lis
     record = checked(root, listed).record
     assert found(record) == {("label_rows", "v1")}
     assert record["splits"]["train"]["expressions"] == {"Neutral": 6, "Happy": 6}
-    assert record["splits"]["train"]["expected"] == {"rows": 10, "expressions": {"Neutral": 4, "Happy": 6}}
+    assert record["splits"]["train"]["expected"] == {"rows": 10, "videos": 2, "expressions": {"Neutral": 4, "Happy": 6}}
+    assert record["total"] == {"rows": 18, "videos": 3, "expected": {"videos": 9}}
     assert (record["splits"]["train"]["videos"], record["splits"]["val"]["subjects"]) == (2, 1)
     assert record["dropped"] == {"sentinel -5": 3}
-    assert {("expected_rows", "train"), ("expected_rows", "val"), ("left_out", "")} <= found(record, False)
+    notes = {("expected_rows", "train"), ("expected_rows", "val"), ("expected_videos", "all"), ("left_out", "line 7")}
+    assert {note for note in found(record, False) if note[0] != "label_shift"} == notes
 
 
 def test_finds_overlaps(root: Path, listed: pd.DataFrame) -> None:
@@ -189,9 +160,18 @@ def test_training_shows_what_strides_and_samplers_draw(root: Path, listed: pd.Da
 
 
 def test_rows_without_valence_and_arousal_are_checked_too(root: Path, listed: pd.DataFrame) -> None:
-    made = checked(root, listed.assign(valence=np.nan, arousal=np.nan))
+    made = checked(root, listed.assign(valence=np.nan, arousal=np.nan, expression=[0, 0, 0, 1] * 4 + [0, 1]))
     assert "valence" not in made.record["splits"]["train"]
-    assert made.record["training"] == made.record["shifts"] == made.samples == []
+    assert made.record["shifts"] == []
+    assert {drawn["name"]: drawn["expressions"] for drawn in made.record["training"]} == {
+        "all rows": {"Neutral": 9, "Happy": 3},
+        "balanced_expressions": {"Neutral": 6, "Happy": 6},
+    }
+    shown = Counter((sample.split, sample.expression) for sample in made.samples)
+    assert shown == {("train", "Neutral"): 5, ("train", "Happy"): 3, ("val", "Neutral"): 4, ("val", "Happy"): 2}
+    page = check_page(made.record, made.samples, examination.REGIONS)
+    assert page.count("<img") == 14
+    assert "Neutral: train/" in page
 
 
 def test_many_findings_are_counted_and_not_all_listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,7 @@ def test_reads_the_released_layout(root: Path) -> None:
         "test_split": "val",
         "dropped": {},
         "bad_images": {},
+        "margin": None,
     }
     written = pd.concat([pd.read_csv(root / "training_list.csv"), pd.read_csv(root / "validation_list.csv")])
     assert data.index["path"].tolist() == written["subDirectory_filePath"].tolist()
@@ -109,6 +110,8 @@ def test_complains_about_the_list(root: Path) -> None:
     path.write_text("filePath,valence,arousal\na.jpg,0,0\nb.jpg,0,0,0\n")
     assert "cannot be read as a CSV file" in complaint(root)
     assert "line 3" in complaint(root)
+    path.write_text("filePath,valence,arousal\na.jpg,0,0,0\n")
+    assert "cannot be read as a CSV file: Length of header" in complaint(root)
     path.write_bytes(b"filePath,valence,arousal\n\xff\xfe.jpg,0,0\n")
     assert "cannot be read as a CSV file" in complaint(root)
     path.write_text("filePath,valance,arousal\na.jpg,0,0\n")
@@ -123,19 +126,20 @@ def test_complains_about_the_list(root: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("a.jpg,nan,0", "line 3: valence 'nan' is not a number."),
-        ("a.jpg,0,", "line 3: arousal '' is not a number."),
-        ("a.jpg", "line 3: valence '' is not a number."),
-        ("a.jpg,0,calm", "line 3: arousal 'calm' is not a number."),
-        ("a.jpg,7,0", "line 3: valence '7' is outside [-1, 1]. If the labels are on a larger scale, say so: "),
+        ("a.jpg,nan,0", "Line 3: valence 'nan' is not a number."),
+        ("a.jpg,0,", "Line 3: arousal '' is not a number."),
+        ("a.jpg", "Line 3: valence '' is not a number."),
+        ("a.jpg,0,calm", "Line 3: arousal 'calm' is not a number."),
+        ("a.jpg,7,0", "Line 3: valence '7' is outside [-1, 1]. If the labels are on a larger scale, say so: "),
         ("a.jpg,70,7", "say so: dataset.scale=100."),
         ("a.jpg,0,-1.5", "arousal '-1.5' is outside [-1, 1]."),
         ("a.jpg,inf,0", "valence 'inf' is not a number."),
         ("a.jpg,-5,-5", "-2 and -5 mark faces without a label"),
-        (",0,0", "line 3: filePath '' names no image."),
-        ("../secret.jpg,0,0", "line 3: filePath '../secret.jpg' leads out of the data set's folder"),
+        (",0,0", "Line 3: filePath '' names no image."),
+        ("../secret.jpg,0,0", "Line 3: filePath '../secret.jpg' leads out of the data set's folder"),
         ("/etc/passwd,0,0", "leads out"),
         ("x/..\\y.jpg,0,0", "leads out"),
+        (f"{'x' * 300}.jpg,0,0", "is too long for the name of a file."),
     ],
 )
 def test_complains_about_a_line(root: Path, line: str, words: str) -> None:

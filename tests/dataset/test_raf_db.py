@@ -117,8 +117,8 @@ def test_faults_that_do_not_stop_the_training(clean: Path, tmp_path: Path, fault
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("label_out_of_range", "line 1: 'train_00001.jpg 8' does not end with a label; they are 1 to 7."),
-        ("bad_label", "line 1: 'train_00001.jpg happy' does not end with a label; they are 1 to 7."),
+        ("label_out_of_range", "Line 1: 'train_00001.jpg 8' does not end with a label; they are 1 to 7."),
+        ("bad_label", "Line 1: 'train_00001.jpg happy' does not end with a label; they are 1 to 7."),
         ("missing_image", "basic/Image/aligned/train_00001_aligned.jpg: missing"),
         ("empty_image", "basic/Image/aligned/train_00001_aligned.jpg: empty"),
         ("truncated_image", "basic/Image/aligned/train_00001_aligned.jpg: damaged or not an image"),
@@ -142,7 +142,7 @@ def test_faults_that_stop_the_training(tmp_path: Path, fault: str, words: str) -
 )
 def test_complains_about_a_line(root: Path, line: str, words: str) -> None:
     labels(root).write_text(f"train_00001.jpg 5\n\n{line}\n", encoding="utf-8")
-    assert f"{labels(root)}, line 3: {line!r} {words}" in complaint(root)
+    assert f"basic/EmoLabel/list_patition_label.txt: Line 3: {line!r} {words}" in complaint(root)
 
 
 def test_what_is_missing_is_named_with_where_to_ask_for_it(root: Path, tmp_path: Path) -> None:

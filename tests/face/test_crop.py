@@ -41,7 +41,7 @@ def test_the_square_is_centred_on_the_box(box: Box, margin: float, left: int, to
         (Box(40, 30, 16, 16), 0.0),
         (Box(0, 0, 50, 40), 0.0),
         (Box(5, 5, 10, 30), 1.0),
-        (Box(-90, -90, 240, 240), 0.0),
+        (Box(-30, -35, 100, 100), 0.0),
         (Box(49.5, 39.5, 30, 30), 0.5),
     ],
 )

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -227,6 +227,27 @@ def test_the_command(tmp_path: Path) -> None:
         run = CliRunner().invoke(app, [*arguments, *wrong])
         assert isinstance(run.exception, AvceError)
         assert sentence in str(run.exception)
+
+
+def test_from_the_owners_archive_to_metrics(tmp_path: Path, run: Callable[..., Path]) -> None:
+    def avce(*arguments: str) -> str:
+        result = CliRunner().invoke(app, ["data", *arguments])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    root = str(tmp_path / "Aff-Wild")
+    avce("synthesize", "--layout", "aff_wild", "--out", root, "--train", "5", "--test", "1", "--size", "48")
+    assert "not prepared yet" in avce("check", "aff_wild", "--root", root)
+    assert "by provided" in avce("prepare", "aff_wild", "--root", root, "--out", f"{root}/prepared", "--jobs", "1")
+    checked = json.loads(avce("check", "aff_wild", "--root", root, "stride=2", "--json"))
+    folder = run(
+        "dataset=aff_wild", f"root={root}", "dataset.stride=2", "dataset.image_size=64", "trainer.max_epochs=1"
+    )
+    data = json.loads((folder / "metrics.json").read_text())["data"]
+    assert data["protocol"] == "aff_wild_video_70_30"
+    assert data["split_hash"] == checked["protocol"]["split_hash"]
+    assert data["rows"]["val"] == checked["splits"]["val"]["usable"]
+    assert data["rows"]["train"] == checked["training"][1]["rows"] < checked["splits"]["train"]["usable"]
 
 
 def test_it_goes_on_after_kill_9(tmp_path: Path) -> None:

@@ -81,7 +81,16 @@ def regularisation(v: Tensor, v_a: Tensor, v_n: Tensor) -> Tensor:
     return push + 0.01 * sum(((u - unit[0]).norm(dim=1) - 1).mean() for u in unit[1:])
 
 
-def reference(module: AVCE, data: list[dict[str, Tensor]], two_phase: bool, contrast: bool, stale: bool) -> None:
+def transformed(z: Tensor, standardise: bool) -> tuple[Tensor, Tensor]:
+    if standardise:
+        columns = [(z[:, k] - z[:, k].mean()) / (z[:, k].var(correction=0) + 1e-5).sqrt() for k in range(z.shape[1])]
+        z = torch.stack(columns, 1)
+    return torch.stack([sparsemax(row) for row in z]), z.softmax(1)
+
+
+def reference(
+    module: AVCE, data: list[dict[str, Tensor]], two_phase: bool, contrast: bool, stale: bool, standardise: bool
+) -> None:
     """Method.md section 6 as one obvious loop with one optimizer per network."""
     e, r, h, v = module.backbone, module.regressor, module.projection_head, module.discriminative_head
     rate = 1e-2 if two_phase else 1.7e-2
@@ -99,7 +108,7 @@ def reference(module: AVCE, data: list[dict[str, Tensor]], two_phase: bool, cont
         if contrast:
             torch.manual_seed((7 << 32) + step)  # R's dropout once more, as in the line above
             x = r(z)
-            z_a, z_n = torch.stack([sparsemax(row) for row in z]), z.softmax(1)
+            z_a, z_n = transformed(z, standardise)
             loss = supervised(x, batch) + 0.5 * contrastive(x, h(z_a), h(z_n))
         if two_phase:
             for optimizer in everything:
@@ -108,7 +117,7 @@ def reference(module: AVCE, data: list[dict[str, Tensor]], two_phase: bool, cont
             for optimizer in [*adam, *([sgd_h] if contrast else [])]:
                 optimizer.step()
             z = e(batch["image"])
-        z_a, z_n = torch.stack([sparsemax(row) for row in z]), z.softmax(1)
+        z_a, z_n = transformed(z, standardise)
         second = regularisation(v(z), v(z_a), v(z_n))
         for optimizer in everything:
             optimizer.zero_grad(set_to_none=not (two_phase and stale))
@@ -124,21 +133,24 @@ def reference(module: AVCE, data: list[dict[str, Tensor]], two_phase: bool, cont
 
 @pytest.mark.parametrize("update", ["two_phase", "shared"])
 @pytest.mark.parametrize("contrast", [True, False])
-@pytest.mark.parametrize("stale", [True, False])
+@pytest.mark.parametrize(("stale", "standardise"), [(True, False), (False, True), (False, False)])
 @pytest.mark.parametrize("classes", [0, 3])
-def test_updates_equal_the_obvious_loop(update: str, contrast: bool, stale: bool, classes: int) -> None:
+def test_updates_equal_the_obvious_loop(
+    update: str, contrast: bool, stale: bool, standardise: bool, classes: int
+) -> None:
     formula = {} if contrast else {"crl_formula": NoCRL()}
-    module = method(update=update, batch_norm=False, stale_moments=stale, classes=classes, **formula)
+    options = {"update": update, "batch_norm": False, "stale_moments": stale, "standardise": standardise}
+    module = method(**options, classes=classes, **formula)
     expected = copy.deepcopy(module)
     start = copy.deepcopy(module.state_dict())
-    reference(expected, batches(), update == "two_phase", contrast, stale)
+    reference(expected, batches(), update == "two_phase", contrast, stale, standardise)
     trainer = fit(module, batches())
     assert trainer.global_step == BATCHES, "the suite counts batches, not optimizer steps"
     moved = {name for name, value in module.state_dict().items() if not torch.equal(value, start[name])}
     assert any("projection_head" in name for name in moved) == contrast
-    for name, value in expected.state_dict().items():
+    for name, value in expected.named_parameters():
         torch.testing.assert_close(
-            module.state_dict()[name],
+            module.get_parameter(name),
             value,
             atol=1e-6,
             rtol=1e-5,

@@ -4,6 +4,7 @@ import pytest
 from torch import nn
 
 from avce_pl.optimizer.cosine import Cosine
+from avce_pl.optimizer.periodic_decay import PeriodicDecay
 from avce_pl.optimizer.step_decay import StepDecay
 
 
@@ -33,3 +34,9 @@ def test_optimizers_are_those_of_the_released_code() -> None:
     assert tuple(trunk.param_groups[0]["betas"]) == (0.5, 0.9)
     assert heads.param_groups[0]["lr"] == pytest.approx(1e-2)
     assert heads.param_groups[0]["momentum"] == pytest.approx(0.9)
+
+
+def test_periodic_decay_has_the_released_period() -> None:
+    recipe = PeriodicDecay()
+    for batch, times in ((0, 0), (4_999, 0), (5_000, 1), (12_345, 2), (100_000, 20)):
+        assert recipe.factor(batch, 1) == pytest.approx(0.9**times)

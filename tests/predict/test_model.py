@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,11 +61,13 @@ def test_predictions_on_the_runs_own_test_images_are_those_on_record(model, imag
 def test_predictions_on_files_are_those_on_record(run, tmp_path: Path) -> None:
     root = tmp_path / "faces"
     write_csv(root, train=12, val=6, size=90)
-    folder = run("dataset=csv", f"root={root}", "dataset.num_workers=0")
+    (root / "prepared.json").write_text('{"margin": 0.17}')  # as `avce data prepare csv` leaves it beside its lists
+    folder = run("dataset=csv", f"root={root}", "dataset.num_workers=0", "method=baseline")
     table = pd.read_parquet(folder / "predictions.parquet")
     predictions = load(folder).predict([root / path for path in table["path"]], detect=None)
     recorded = table[["predicted_valence", "predicted_arousal"]].to_numpy()
     np.testing.assert_allclose(values(predictions), recorded, rtol=1e-5)
+    assert load(folder).specification.margin == 0.17
 
 
 def test_paths_arrays_and_pillow_images_are_the_same(model, images, tmp_path: Path) -> None:
@@ -142,6 +145,8 @@ def test_a_damaged_file_an_unknown_detector_and_a_box_outside_are_sentences(mode
 def test_what_is_no_run_is_a_sentence(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(AvceError, match="holds no trained run"):
         load(tmp_path)
+    with pytest.raises(AvceError, match=r"config.yaml is no model: give a run folder, or a file ending in .onnx"):
+        load(trained / "config.yaml")
     for name in ("config.yaml", "identity.json", "checkpoints/best.ckpt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((trained / name).read_bytes())
@@ -161,23 +166,28 @@ def test_what_is_no_run_is_a_sentence(trained: Path, tmp_path: Path) -> None:
 
 HEAVY = ("hydra", "omegaconf", "pytorch_lightning", "lightning_fabric", "torchmetrics", "wandb", "cvxpy", "pandas")
 
-README = """
-from avce_pl import load
-
-model = load({run!r})
-for face in model.predict({image!r}):
-    print(f"valence {{face.valence:+.2f}}, arousal {{face.arousal:+.2f}} at {{face.box}}")
-"""
+ROOT = Path(__file__).parents[2]
 
 
-def test_the_readmes_example_imports_neither_hydra_nor_lightning(trained: Path, tmp_path: Path) -> None:
+def test_the_examples_of_the_documentation_run_and_import_neither_hydra_nor_lightning(
+    trained: Path, tmp_path: Path
+) -> None:
     from skimage import data  # a real photograph
 
-    image = tmp_path / "photo.jpg"
-    cv2.imwrite(str(image), cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR))
+    blocks = [
+        block
+        for file in ("README.md", "docs/predict.md")
+        for block in re.findall(r"```python\n(.*?)```", (ROOT / file).read_text(), re.DOTALL)
+        if "model.predict(" in block
+    ]
+    assert len(blocks) >= 2
+    demo = tmp_path / "outputs/demo/synthetic/avce/al/avce/none/seed_0"
+    demo.parent.mkdir(parents=True)
+    demo.symlink_to(trained)
+    cv2.imwrite(str(tmp_path / "photo.jpg"), cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR))
     check = f"\nimport sys\nassert not set(sys.modules) & set({HEAVY}), set(sys.modules) & set({HEAVY})"
-    code = README.format(run=str(trained), image=str(image)) + check
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks) + check], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("valence ")
-    assert "Box(x=" in done.stdout
+    assert re.match(r"valence [+-]\d\.\d\d, arousal [+-]\d\.\d\d at Box\(x=17\d", done.stdout), done.stdout

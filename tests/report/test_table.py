@@ -14,7 +14,7 @@ import pytest
 from avce_pl.errors import AvceError
 from avce_pl.report.run_figure import caption
 from avce_pl.report.table import make_table, read_layout
-from avce_pl.report.table_figure import draw_table
+from avce_pl.report.table_figure import draw_confusions, draw_table
 from avce_pl.resources import ROOT
 
 FORMULAS, MININGS = ("infonce", "barlow_twins", "avce"), ("none", "debiased", "hard")
@@ -157,3 +157,77 @@ def test_a_thousand_runs_take_seconds(tmp_path: Path) -> None:
     start = time.process_time()
     assert make_table("table2", tmp_path, seeds=range(1000)).lines["n"].max() == 1000
     assert time.process_time() - start < 30  # a guard against quadratic work, not a measurement
+
+
+TABLES = ["table1", "table2", "table3", "table4", "table5"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_prints_what_is_published_and_asks_for_what_its_sweeps_have(name: str, tmp_path: Path) -> None:
+    """One run alone: everything else is missing and said to be."""
+    layout = read_layout(name)
+    assert layout is not None
+    choices = {"method": "avce", "backbone": "al", "crl_formula": "avce", "mining": "none"}
+    choices |= dict(zip(layout.rows, layout.asked[-1], strict=True))
+    folder = tmp_path / name / "synthetic" / "/".join(choices.values()) / "seed_0"
+    folder.mkdir(parents=True)
+    identity = {"trainer.max_epochs": 1, "dataset.image_size": 64, "seed": 0, "trainer.limit_train_batches": 1.0}
+    (folder / "identity.json").write_text(json.dumps(identity))
+    record = {
+        "test": dict.fromkeys(layout.metrics, 0.5),
+        "data": {"protocol": "synthetic", "fingerprint": "f00", "classes": ["a", "b"]},
+        "run": {"commit": "abc"},
+        "parameters": {"inference": 3_060_122, "all": 3_652_618},
+        **({"confusion": [[3, 1], [0, 4]]} if name == "table3" else {}),
+    }
+    (folder / "metrics.json").write_text(json.dumps(record))
+    table = make_table(name, tmp_path)
+    assert {tuple(row) for row in layout.asked} <= set(table.rows)
+    assert len(table.names) == len(table.cells) == len(table.rows)
+    assert all(len(cells) + len(layout.rows) == len(table.headers) for cells in table.cells)
+    text = table.markdown()
+    printed = [value for metric in layout.metrics for value in layout.published[metric].dropna()]
+    assert len(printed) > 3
+    assert all(f"{value:.{layout.decimals}f}" in text for value in printed)
+    assert "procedural faces" in text.lower()
+    assert "not comparable with the published ones" in text
+    assert "Budget: 64 px, 1 epochs." in text
+    missing = next(note for note in table.notes if note.startswith("Fewer runs"))
+    assert missing.count("seed") == len(layout.asked) * len(layout.seeds) - 1
+    for key, options in layout.rows.items():
+        folders = {path.stem for path in (ROOT / "conf" / key).glob("*.yaml")}
+        assert set(options) <= folders, "a row is an option"
+    assert draw_table(table, tmp_path / "table.png").stat().st_size > 10_000
+    assert latex_is_plain(table.latex())
+    if name == "table1":
+        assert "| Jang et al. † " in text
+        assert "3.06M" in text
+        assert "3.65M" in text
+        assert "| 61M" in text
+        assert "† as published, on affectnet; not trained here." in text
+    if name == "table3":
+        assert table.confusions == [(("avce",), ["a", "b"], [[3, 1], [0, 4]])]
+        assert draw_confusions(table, tmp_path / "confusion.png").stat().st_size > 10_000
+
+
+def latex_is_plain(latex: str) -> bool:
+    return "†" not in latex and "±" not in latex
+
+
+def test_rows_that_differ_in_what_their_method_brings_are_one_table(tmp_path: Path) -> None:
+    for method, formula, rate in (("caf", "none", 1e-4), ("avce", "avce", 2e-4)):
+        folder = tmp_path / "table1/synthetic" / method / "al" / formula / "none/seed_0"
+        folder.mkdir(parents=True)
+        settings = {"method.name": method, "crl_formula.name": formula, "optimizer.learning_rate": rate, "seed": 0}
+        (folder / "identity.json").write_text(json.dumps(settings))
+    assert not any("Left out" in note for note in make_table("table1", tmp_path).notes)
+
+
+def test_a_sweep_of_expressions_has_a_table_of_accuracies(tmp_path: Path) -> None:
+    folder = tmp_path / "mine/synthetic_expression/avce/al/avce/none/seed_0"
+    folder.mkdir(parents=True)
+    test = {"test/accuracy": 0.5, "test/accuracy_macro": 0.4, "test/f1_macro": 0.3}
+    data = {"protocol": "synthetic", "fingerprint": "f00"}
+    (folder / "metrics.json").write_text(json.dumps({"test": test, "data": data, "run": {"commit": "abc"}}))
+    (folder / "identity.json").write_text('{"seed": 0}')
+    assert make_table("mine", tmp_path).cells == [["0.500", "0.400", "0.300", "1"]]

@@ -13,7 +13,7 @@ from avce_pl.synthesis.renderer import draw
 from avce_pl.synthesis.writers.base import FIRST_SUBJECT, IMAGE_FAULTS, Injected, damage, pictures, save_image, take
 
 _SHARED_FAULTS = IMAGE_FAULTS | {
-    "nested": "images unpacked into a folder of the same name",
+    "nested": "unpacked into folders of the same names",
     "label_out_of_range": "a valence of 1.25",
     "bad_label": "a valence that is no number",
 }
@@ -195,31 +195,29 @@ def write_2021(
         The faults put in.
     """
     _no_test(test)
-    base = folder
     injected = []
+    homes = {"train": folder / "train_set", "val": folder / "val_set"}
     if "nested" in faults:
-        base = folder / "AffectNet"
-        injected.append(Injected("nested", base.name, "the images are one folder deeper"))
+        homes = {split: home / home.name for split, home in homes.items()}
+        injected.append(Injected("nested", "train_set/train_set", "one folder deeper, and so is val_set"))
     ids: dict[str, list[int]] = {}
     for split, count in (("train", train), ("val", val)):
-        annotations = base / f"{split}_set" / "annotations"
+        annotations = homes[split] / "annotations"
         annotations.mkdir(parents=True)
         gaps = np.random.default_rng([seed, FIRST_SUBJECT[split]]).integers(1, 4, count)
         ids[split] = [0, *np.cumsum(gaps).tolist()][:count]
         for number, subject, index in pictures(split, count):
             name = ids[split][number]
             face, rendered = draw(seed, subject, index, size, style)
-            save_image(base / f"{split}_set" / "images" / f"{name}.jpg", rendered.image)
+            save_image(homes[split] / "images" / f"{name}.jpg", rendered.image)
             np.save(annotations / f"{name}_exp.npy", np.array(str(expression_2021(face))))
             np.save(annotations / f"{name}_val.npy", np.array(f"{face.label[0]:.6g}"))
             np.save(annotations / f"{name}_aro.npy", np.array(f"{face.label[1]:.6g}"))
             np.save(annotations / f"{name}_lnd.npy", rendered.landmarks.astype(np.float64).ravel())
-    root = base.relative_to(folder).as_posix()
-    root = "" if root == "." else f"{root}/"
-    images = iter([f"{root}train_set/images/{name}.jpg" for name in ids["train"]])
+    images = iter([(homes["train"] / f"images/{name}.jpg").relative_to(folder).as_posix() for name in ids["train"]])
 
     def labels(image: str, kind: str) -> Path:
-        return folder / f"{root}train_set/annotations/{Path(image).stem}_{kind}.npy"
+        return homes["train"] / f"annotations/{Path(image).stem}_{kind}.npy"
 
     def inject(kind: str, path: Path, detail: str) -> None:
         injected.append(Injected(kind, path.relative_to(folder).as_posix(), detail))
@@ -246,7 +244,7 @@ def write_2021(
         inject("pickled_label", path, "holds a Python object")
     if "overlap" in faults:
         source = folder / take(images)
-        path = base / "val_set" / "images" / f"{ids['val'][0]}.jpg"
+        path = homes["val"] / "images" / f"{ids['val'][0]}.jpg"
         path.write_bytes(source.read_bytes())
         inject("overlap", path, f"the same bytes as {source.relative_to(folder).as_posix()}")
     return injected + damage(folder, images, faults)

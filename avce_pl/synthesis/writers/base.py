@@ -7,10 +7,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from avce_pl.errors import AvceError
+from avce_pl.progress import track
 
 FIRST_SUBJECT = {"train": 0, "val": 100_000, "test": 200_000}
 """People are numbered; these ranges keep those of the splits apart."""
@@ -53,7 +52,7 @@ IMAGE_FAULTS = {
 
 def pictures(split: str, count: int) -> Iterator[tuple[int, int, int]]:
     """The still images of a split, with a progress bar: number from 0, person, and which picture of the person."""
-    for number in track(range(count), f"Drawing {split} images", console=Console(stderr=True), transient=True):
+    for number in track(range(count), f"Drawing {split} images", count):
         yield number, FIRST_SUBJECT[split] + number // IMAGES_PER_SUBJECT, number % IMAGES_PER_SUBJECT
 
 

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
+from avce_pl.progress import track
 from avce_pl.synthesis.face import FaceStyle
 from avce_pl.synthesis.renderer import render
 from avce_pl.synthesis.video import Video, sample_video
@@ -51,8 +50,7 @@ def plan(seed: int, videos: int, frames: int) -> Iterator[tuple[int, int]]:
     """Number from 0 and length, 3/4 to 5/4 of ``frames``, of that many videos, with a progress bar."""
     rng = np.random.default_rng([seed, videos])
     lengths = rng.integers(max(3 * frames // 4, 1), 5 * frames // 4 + 1, videos).tolist()
-    bar = track(lengths, "Filming", videos, console=Console(stderr=True), transient=True)
-    return enumerate(bar)
+    return enumerate(track(lengths, "Filming", videos))
 
 
 def shoot(video: Video, height: int, frames: Iterable[int] | None = None) -> Iterator[Shot]:
