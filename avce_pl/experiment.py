@@ -242,6 +242,7 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         filename="best",
         monitor=monitor,
         mode="max",
+        save_on_train_epoch_end=False,  # but after validation: `last.ckpt`, written at the epoch's end, knows of it
         enable_version_counter=False,
     )
     interruption = Interruption(last, settings.callbacks.checkpoint_minutes)
