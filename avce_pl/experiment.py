@@ -148,10 +148,18 @@ def build_module(settings: Settings, classes: int = 0, *, weights: bool = True) 
         settings: the run.
         classes: number of expressions to tell apart, which have metrics of their own; 0 for valence and arousal.
         weights: whether to load the backbone's pretrained weights; not needed where a checkpoint follows.
+
+    Raises:
+        AvceError: the images are too small for the backbone.
     """
     pl.seed_everything(settings.seed, verbose=False)
     section = settings.backbone if weights else settings.backbone | {"weights": None}
     backbone = cast(Backbone, build(section, "backbone"))
+    if (side := settings.dataset["image_size"]) < backbone.smallest_image:
+        raise AvceError(
+            f"dataset.image_size={side} is too small for backbone={settings.backbone['name']}, which needs "
+            f"{backbone.smallest_image} pixels."
+        )
     components = {
         group: build(getattr(settings, group), group)
         for group in ("crl_formula", "mining", "similarity", "feature_transform", "optimizer", "metrics")

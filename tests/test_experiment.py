@@ -118,6 +118,7 @@ def test_a_folder_without_a_run_is_a_sentence(tmp_path) -> None:
         (["dataset.level=high"], "dataset.level=high does not work"),
         (["+mining.shrae=0.5"], "mining.shrae is not a setting"),
         (["+foo=1"], "foo is not a setting"),
+        (["dataset.image_size=62"], "dataset.image_size=62 is too small for backbone=al, which needs 63"),
     ],
 )
 def test_mistakes_are_sentences(run, overrides: list[str], sentence: str) -> None:

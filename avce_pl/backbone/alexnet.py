@@ -16,6 +16,7 @@ class AlexNet(Backbone):
     """
 
     batch_size = 256
+    smallest_image = 63
 
     def __init__(
         self, latent_dim: Annotated[int, Field(gt=0)] = 32, dropout: Dropout = 0.5, weights: str | None = None
@@ -43,6 +44,7 @@ class FullAlexNet(Backbone):
     """
 
     batch_size = 256
+    smallest_image = 63
     latent_dim = 4096
     regressor_hidden = None
 

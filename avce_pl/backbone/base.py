@@ -23,6 +23,7 @@ class Backbone(nn.Module):
         latent_dim: d, the size of z; 32 in the paper.
         regressor_hidden: width of the regressor's hidden layer, or ``None`` for a single linear read-out.
         batch_size: the batch size the released code trains this backbone with.
+        smallest_image: side in pixels below which nothing is left of an image.
     """
 
     encoder: nn.Module
@@ -30,6 +31,7 @@ class Backbone(nn.Module):
     latent_dim: int
     regressor_hidden: int | None = 256
     batch_size: int
+    smallest_image: int = 1
 
     def forward(self, image: Tensor) -> Tensor:
         """Computes the latent z of a batch of images: (N, 3, H, W) -> (N, latent_dim)."""
