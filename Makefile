@@ -17,7 +17,7 @@ PARALLEL = hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) trainer.num_threa
 BUDGET = $(if $(DATASET),budget=paper dataset=$(DATASET) root=$(DATA_ROOT),$(PARALLEL))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo table1 ablation-table2 table3 table4 ablation-table5 speed figures report paper test test-slow check clean
+.PHONY: help setup demo table1 ablation-table2 table3 table4 ablation-table5 speed figures report paper bench audit test test-slow check clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,12 @@ report: $(STAMP)  ## one page with every table, figure and run
 paper: $(STAMP)  ## all of the above on procedural faces, about an hour on 2 cores; interruptible
 	@code=0; for target in table1 ablation-table2 table3 table4 ablation-table5 speed figures report; do \
 		$(MAKE) --no-print-directory $$target DATASET= || { code=1; echo "make $$target failed, see above"; }; done; exit $$code
+
+bench: $(STAMP)  ## all benchmarks against their targets
+	@$(BIN)/python experiments/benchmarks/run_all.py --out $(OUTPUTS)/benchmarks
+
+audit: $(STAMP)  ## look the installed packages up in the advisories (needs a network)
+	@$(BIN)/python -m pip_audit --skip-editable
 
 test: $(STAMP)  ## run the tests (a few minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
