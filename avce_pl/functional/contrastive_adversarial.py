@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from avce_pl.functional._inputs import real
+from avce_pl.functional._inputs import check_number, real, scores
 
 # Mean squared error below which the root is flat, so that a perfect batch has a finite gradient.
 _EPS = 1e-8
@@ -37,10 +37,8 @@ def rmse_loss(prediction: Tensor, label: Tensor) -> Tensor:
         raise ValueError(
             f"Errors are measured between (N, k) batches; got {tuple(prediction.shape)} and {tuple(label.shape)}."
         )
-    prediction, label = real(prediction, label)
-    difference = prediction - label
-    size = difference.detach().abs().amax(0).clamp(min=1)  # squares of scaled differences stay finite
-    root = size * ((difference / size).square().mean(0) + _EPS / size.square()).sqrt()
+    prediction, label = scores(prediction, label)
+    root = ((prediction - label).square().mean(0) + _EPS).sqrt()
     return (root - math.sqrt(_EPS)).sum()
 
 
@@ -124,12 +122,14 @@ def mutual_information(strong: Tensor, weak: Tensor, variance: float = 0.2) -> T
         (n,) in [0, 2.5].
 
     Raises:
-        ValueError: if the shapes differ or are not (n, k), or a tensor is empty or not floating point.
+        ValueError: if the shapes differ or are not (n, k), `variance` is not above 0, or a tensor is empty or not
+            floating point.
 
     Example:
         >>> mutual_information(torch.tensor([[1.0], [0.0]]), torch.tensor([[1.0], [0.0]]))
         tensor([0.6931, 2.5000])
     """
+    check_number("The variance", variance, 0, above=True)
     strong, weak = _outputs(strong, weak)
 
     def exponent(mean: Tensor | float) -> Tensor:
@@ -225,7 +225,8 @@ def constrained_critic_loss(
         The loss, and c without gradient.
 
     Raises:
-        ValueError: if the shapes differ or are not (n,), or a tensor is empty or not floating point.
+        ValueError: if the shapes differ or are not (n,), `penalty` is negative, or a tensor is empty or not floating
+            point.
 
     Example:
         >>> constrained_critic_loss(torch.ones(2), torch.ones(2), torch.tensor(0.5))
@@ -233,7 +234,10 @@ def constrained_critic_loss(
     """
     if within.ndim != 1 or within.shape != between.shape:
         raise ValueError(f"Distances are (n,) each; got {tuple(within.shape)} and {tuple(between.shape)}.")
-    within, between = real(within, between)
+    check_number("The penalty", penalty, 0)
+    within, between, multiplier = real(within, between, multiplier.detach())
+    limit = torch.finfo(torch.float32).max ** 0.24  # beyond what outputs can give; its fourth power is finite
+    within, between, multiplier = (tensor.clamp(-limit, limit) for tensor in (within, between, multiplier))
     constraint = 1 - (within.square().mean() + between.square().mean()) / 2
     loss = within.mean() + between.mean() + multiplier * constraint + penalty / 2 * constraint.square()
     return loss, constraint.detach()
