@@ -59,7 +59,7 @@ def intensity(x: Tensor) -> Tensor:
 
     Returns:
         (...) lengths ≥ 0; a length above the largest number of the dtype is given as that number. Vectors with an
-        entry beyond a ten-thousandth of it have no gradient: on its way it is multiplied by the length.
+        entry beyond half of it have no gradient: on its way it is multiplied by the length.
 
     Raises:
         ValueError: if the tensor is empty or not floating point.
@@ -70,7 +70,7 @@ def intensity(x: Tensor) -> Tensor:
     """
     (x,) = real(x)
     scale = _scale(x)
-    x = torch.where(scale > torch.finfo(x.dtype).max / 1e4, x.detach(), x)
+    x = torch.where(scale > torch.finfo(x.dtype).max / 2, x.detach(), x)
     length = _norm(x / scale) * scale
     return length.squeeze(-1).clamp(max=torch.finfo(x.dtype).max)
 
