@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml $(wildcard constraints/*.txt)
 	@$(BIN)/avce doctor
 	@touch $@
 
-demo: $(STAMP)  ## train and test AVCE on procedural faces, about two minutes after installation
+demo: $(STAMP)  ## train and test AVCE on procedural faces, about a minute after installation
 	@$(BIN)/python run.py experiment=demo seed=$(SEED) $(ARGS)
 
 # $(call table,NAME,SWEEPS): the table is made also where a row failed, and the exit code is then not zero
