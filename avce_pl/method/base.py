@@ -80,8 +80,13 @@ class Method(pl.LightningModule):
             share_batches(self.backbone)
 
     def initialise(self, images: Tensor) -> None:
-        """Sets the first weights of encoder and compressor from training images (N, 3, H, W)."""
-        initialise_from_data(self.backbone, images, self.seed)
+        """Sets the first weights of encoder and compressor from training images (N, 3, H, W).
+
+        A backbone with BatchNorm keeps torch's: its signal has a size already, and ResNet18 learnt nothing in 600
+        batches behind a compressor that was initialised so.
+        """
+        if not any(isinstance(layer, nn.BatchNorm2d) for layer in self.backbone.modules()):
+            initialise_from_data(self.backbone, images, self.seed)
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Stacks a (N, ...) tensor over all processes, with gradients; the tensor itself in a single process."""
