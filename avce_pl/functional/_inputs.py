@@ -27,11 +27,12 @@ def real(*tensors: Tensor) -> tuple[Tensor, ...]:
 def scores(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Bring similarity scores to their common dtype and to a range whose squares and sums stay finite.
 
-    The range is ± the fourth root of the largest number, 4e9 in float32: no similarity of trained views comes
-    near it, and without it a single diverged score would turn a difference of moments into NaN.
+    The range is ± the fourth root of the largest float32, 4e9, whatever the dtype (a float32 score beside a float64 one
+    gets its gradient in float32): no similarity of trained views comes near it, and without it a single diverged
+    score would turn a difference of moments into NaN.
     """
     tensors = real(*tensors)
-    limit = torch.finfo(tensors[0].dtype).max ** 0.25
+    limit = torch.finfo(torch.float32).max ** 0.25
     return tuple(tensor.clamp(-limit, limit) for tensor in tensors)
 
 

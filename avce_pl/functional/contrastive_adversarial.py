@@ -73,7 +73,8 @@ def otsu_threshold(values: Tensor) -> Tensor:
     between = torch.where(ordered[1:] > ordered[:-1], between, -1.0)
     if count == 1 or ordered[0] == ordered[-1]:
         return ordered[0]
-    place = between.argmax()
+    # of equally good partings the lowest, whatever rounding says
+    place = (between >= between.max() * (1 - 4096 * torch.finfo(between.dtype).eps)).long().argmax()
     return ordered[place] / 2 + ordered[place + 1] / 2
 
 
