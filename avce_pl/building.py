@@ -19,6 +19,19 @@ def build(section: Mapping[str, Any], group: str, **given: Any) -> Any:
     Raises:
         AvceError: ``_target_`` is not a class of this package, or a parameter is wrong.
     """
+    cls = target_class(section, group)
+    wanted = parameters(cls)
+    given = {key: value for key, value in given.items() if key in wanted}
+    section = {key: value for key, value in section.items() if key not in ("name", "_target_")}
+    return cls(**check_arguments(cls, section, group, given), **given)
+
+
+def target_class(section: Mapping[str, Any], group: str) -> Any:
+    """The class that ``_target_`` of a group's YAML names.
+
+    Raises:
+        AvceError: it is not a class of this package.
+    """
     target = str(section.get("_target_"))
     module, _, name = target.rpartition(".")
     if not module.startswith("avce_pl."):
@@ -26,10 +39,6 @@ def build(section: Mapping[str, Any], group: str, **given: Any) -> Any:
             f"{group}._target_={target} is refused: only classes of avce_pl are built from a configuration."
         )
     try:
-        cls = getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise AvceError(f"{group}._target_={target} cannot be imported: {error}.") from error
-    wanted = parameters(cls)
-    given = {key: value for key, value in given.items() if key in wanted}
-    section = {key: value for key, value in section.items() if key not in ("name", "_target_")}
-    return cls(**check_arguments(cls, section, group, given), **given)

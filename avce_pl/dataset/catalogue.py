@@ -1,11 +1,11 @@
 """What protocols there are, read from the data sets of ``conf/dataset``."""
 
-import importlib
 from collections.abc import Mapping
 
 import yaml
 from rich.table import Table
 
+from avce_pl.building import target_class
 from avce_pl.dataset.index import SPLITS
 from avce_pl.dataset.protocol import Protocol
 from avce_pl.resources import ROOT
@@ -15,8 +15,7 @@ def protocols() -> dict[str, Mapping[str, Protocol]]:
     """Option of the group ``dataset`` -> its protocols, for the data sets that are read from files."""
     found = {}
     for path in sorted((ROOT / "conf" / "dataset").glob("*.yaml")):
-        module, _, name = yaml.safe_load(path.read_text())["_target_"].rpartition(".")
-        reader = getattr(importlib.import_module(module), name)
+        reader = target_class(yaml.safe_load(path.read_text()), "dataset")
         if hasattr(reader, "protocols"):
             found[path.stem] = reader.protocols
     return found

@@ -1,14 +1,14 @@
 """A data set by its name on the command line, without the rest of a run's configuration."""
 
-import importlib
 from pathlib import Path
 
 import yaml
 
+from avce_pl.building import build, target_class
 from avce_pl.dataset.files import FileDataModule
 from avce_pl.errors import AvceError
 from avce_pl.resources import ROOT
-from avce_pl.settings import check_arguments, nearest
+from avce_pl.settings import nearest
 
 
 def open_dataset(name: str, root: Path, options: list[str]) -> FileDataModule:
@@ -26,16 +26,14 @@ def open_dataset(name: str, root: Path, options: list[str]) -> FileDataModule:
     if name not in known:
         raise AvceError(f"There is no data set {name}{nearest(name, known)}")
     section = yaml.safe_load(known[name].read_text())
-    module, _, cls = section.pop("_target_").rpartition(".")
-    target = getattr(importlib.import_module(module), cls)
+    target = target_class(section, "dataset")
     if not issubclass(target, FileDataModule):
         raise AvceError(f"{name} is drawn, not read from files: there is nothing to check.")
-    del section["name"]
     section["root"] = str(root)
     for option in options:
         key, equals, value = option.removeprefix("dataset.").partition("=")
         if not equals:
             raise AvceError(f"{option} is no option; they are written KEY=VALUE, such as scale=10.")
         section[key] = yaml.safe_load(value)
-    data: FileDataModule = target(**check_arguments(target, section, "dataset", given=("seed",)))
+    data: FileDataModule = build(section, "dataset", seed=0)
     return data
