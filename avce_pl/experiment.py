@@ -171,12 +171,24 @@ def build_module(settings: Settings, classes: int = 0, *, weights: bool = True) 
 
 
 def build_trainer(settings: Settings, folder: Path, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
-    """Lightning's Trainer with the run's callbacks and loggers.
+    """Lightning's Trainer with the run's callbacks and loggers."""
+    if settings.trainer.num_threads is not None:
+        torch.set_num_threads(settings.trainer.num_threads)
+    return pl.Trainer(
+        **settings.trainer.model_dump(exclude={"name", "num_threads", "profile"}),
+        default_root_dir=folder,
+        callbacks=callbacks,
+        logger=loggers,
+        plugins=[WholeCheckpoints()],
+        enable_progress_bar=False,  # RunProgress shows the whole run
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the data module shares batches itself, without padding
+    )
 
-    Raises:
-        AvceError: the device or the precision that was asked for is not to be had.
-    """
-    options = settings.trainer.model_dump(exclude={"name", "num_threads", "profile"})
+
+def _refuse_impossible(settings: Settings) -> None:
+    """A device or a precision that is not to be had is found before faces are drawn and files read."""
     if settings.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise AvceError(
             f"trainer.accelerator={settings.trainer.accelerator}, but torch finds no CUDA device here. Use "
@@ -187,19 +199,6 @@ def build_trainer(settings: Settings, folder: Path, callbacks: list[pl.Callback]
             "trainer.precision=16-mixed is refused: with several optimizers the loss scale changes between their "
             "steps and the gradients come out wrong. Use trainer.precision=bf16-mixed."
         )
-    if settings.trainer.num_threads is not None:
-        torch.set_num_threads(settings.trainer.num_threads)
-    return pl.Trainer(
-        **options,
-        default_root_dir=folder,
-        callbacks=callbacks,
-        logger=loggers,
-        plugins=[WholeCheckpoints()],
-        enable_progress_bar=False,  # RunProgress shows the whole run
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # the data module shares batches itself, without padding
-    )
 
 
 def load_run(folder: Path | str) -> Method:
@@ -216,6 +215,7 @@ def load_run(folder: Path | str) -> Method:
 
 def _run(settings: Settings, folder: Path) -> dict[str, Any]:
     started = time.monotonic()
+    _refuse_impossible(settings)
     datamodule = build_datamodule(settings)
     datamodule.prepare_data()
     datamodule.setup("fit")
@@ -369,7 +369,8 @@ def _refuse_other_run(folder: Path, identity: Mapping[str, Any], *, force: bool)
         for entry in folder.iterdir():
             if entry.name != ".lock":
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    if not file.exists():
+    nothing_to_lose = not (folder / "checkpoints").exists() and not (folder / "metrics.json").exists()
+    if nothing_to_lose or not file.exists():
         return
     there = json.loads(file.read_text())
     keys = [key for key in sorted({*there, *identity}) if there.get(key) != identity.get(key)]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -35,7 +36,9 @@ class SweepProgress(Callback):
             file.unlink()
         varying = {argument for row in rows for argument in row if not all(argument in other for other in rows)}
         sweep = {"rows": len(rows), "started": time.time(), "varying": sorted(varying)}
-        (folder / "sweep.json").write_text(json.dumps(sweep))
+        new = folder / f"sweep.json.{os.getpid()}"
+        new.write_text(json.dumps(sweep))
+        new.replace(folder / "sweep.json")  # never half a file for the rows of another sweep of this name
         log.info("%d rows in %s; a row that is finished already is not run again", len(rows), folder.parent)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:

@@ -39,7 +39,11 @@ def cached(folder: Path, build: Callable[[Path], None]) -> Path:
                 if partial.exists():
                     shutil.rmtree(partial)
                 partial.mkdir()
-                build(partial)
+                try:
+                    build(partial)
+                except BaseException:  # an interrupt as well: what is half done is of no use and may be large
+                    shutil.rmtree(partial, ignore_errors=True)
+                    raise
                 partial.rename(folder)
     except OSError as error:
         raise AvceError(
