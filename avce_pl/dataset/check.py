@@ -84,7 +84,7 @@ class CheckUp:
             - `training`: what an epoch is drawn from: list of `name`, `rows`, `plane` (where rows have valence and
               arousal) and `expressions` (where they have any), for the rows as they are, thinned by `stride` and
               `frames_per_video`, and for each sampler;
-            - `counts`: kind of finding -> number;
+            - `counts`: ``fault`` and ``note``: kind of finding -> number;
             - `findings`: list of `fault`, `kind`, `where` and `detail`, faults first, at most `MOST_LISTED` of a kind.
         samples: Faces to look at.
     """
@@ -156,7 +156,10 @@ def _listed(findings: Sequence[Finding]) -> dict[str, Any]:
     listed = [f for _, kind in groupby(ordered, key=lambda f: (f.fault, f.kind)) for f in list(kind)[:MOST_LISTED]]
     return {
         "clean": not any(finding.fault for finding in findings),
-        "counts": dict(Counter(finding.kind for finding in ordered)),
+        "counts": {
+            "fault": dict(Counter(finding.kind for finding in ordered if finding.fault)),
+            "note": dict(Counter(finding.kind for finding in ordered if not finding.fault)),
+        },
         "findings": [asdict(finding) for finding in listed],
     }
 

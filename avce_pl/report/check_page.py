@@ -51,11 +51,12 @@ def check_page(record: dict[str, Any], samples: Sequence[Sample], regions: int) 
 def _findings(record: dict[str, Any]) -> list[str]:
     parts = []
     for (fault, kind), group in groupby(record["findings"], key=lambda f: (f["fault"], f["kind"])):
-        found, count = list(group), record["counts"][kind]
+        severity = "fault" if fault else "note"
+        found, count = list(group), record["counts"][severity][kind]
         items = [f"<li><b>{escape(f['where'])}</b> {escape(f['detail'])}</li>" for f in found]
         if count > len(found):
             items.append(f"<li>and {count - len(found):,} more</li>")
-        label = f"<span class={'fault' if fault else 'note'}>{'fault' if fault else 'note'}</span>"
+        label = f"<span class={severity}>{severity}</span>"
         opened = " open" if count <= 10 else ""
         parts.append(
             f"<details{opened}><summary>{label} {escape(kind)} ({count:,})</summary><ul>{''.join(items)}</ul></details>"

@@ -25,8 +25,9 @@ def print_check(record: dict[str, Any], console: Console) -> None:
         _print_splits(record, console)
         _print_expressions(splits, console)
     for (fault, kind), group in groupby(record["findings"], key=lambda f: (f["fault"], f["kind"])):
-        count = record["counts"][kind]
-        console.print(f"\n[bold {'red' if fault else 'yellow'}]{'fault' if fault else 'note'}[/] {kind} ({count:,})")
+        severity = "fault" if fault else "note"
+        count = record["counts"][severity][kind]
+        console.print(f"\n[bold {'red' if fault else 'yellow'}]{severity}[/] {kind} ({count:,})")
         for finding in list(group)[:_LISTED]:
             where = f"{finding['where']}: " if finding["where"] else ""
             console.print(f"  {escape(where + finding['detail'])}", soft_wrap=True)
@@ -37,10 +38,10 @@ def print_check(record: dict[str, Any], console: Console) -> None:
 
 def verdict(record: dict[str, Any]) -> str:
     """One sentence: whether anything is wrong."""
-    faults = {finding["kind"] for finding in record["findings"] if finding["fault"]}
+    faults = record["counts"]["fault"]
     if not faults:
         return "No faults."
-    return "Faults: " + ", ".join(f"{kind} ({record['counts'][kind]:,})" for kind in sorted(faults)) + "."
+    return "Faults: " + ", ".join(f"{kind} ({count:,})" for kind, count in faults.items()) + "."
 
 
 def moments(summary: dict[str, Any], axis: str) -> str:

@@ -179,7 +179,7 @@ def test_many_findings_are_counted_and_not_all_listed(root: Path, monkeypatch: p
     for path in (root / "train").iterdir():
         path.unlink()
     record = csv_record(root)
-    assert record["counts"]["missing_image"] == 12
+    assert record["counts"]["fault"]["missing_image"] == 12
     assert len(record["findings"]) == 5
     assert record["splits"]["train"]["bad_images"] == {"missing": 12}
 
