@@ -5,10 +5,9 @@ cache; memory is what a process has above what it has after all imports. The che
 frames are prepared, so it reads 480 files and looks at no image; what an image costs is measured on 500 JPEGs of 256
 pixels. Linux only.
 
-    python experiments/benchmarks/index_scale.py --output index_scale.json
+    python experiments/benchmarks/index_scale.py --json index_scale.json
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from common import Row, arguments, at_most, finish, note
 
 from avce_pl.dataset.aff_wild2 import AffWild2DataModule
 from avce_pl.dataset.check import check
@@ -120,28 +120,27 @@ def examine(root: Path) -> dict[str, float]:
 PARTS = {"open": open_index, "epoch": epoch, "check": check_labels, "images": examine}
 
 
-def main() -> None:
-    """Measure, print one line of JSON, and write it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path)
-    parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.part:
-        part, root = arguments.part
-        print(json.dumps(PARTS[part](Path(root))))
-        return
-    result: dict[str, float] = {"rows": ROWS}
+def measure() -> list[Row]:
+    """All rows of the benchmark."""
+    figures = {}
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder))
         for part in PARTS:
             command = [sys.executable, __file__, "--part", part, folder]
-            figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-            result |= {f"{part}_{name}": round(value, 3) for name, value in figures.items()}
-    result["images_per_second"] = round(IMAGES / result.pop("images_seconds"), 1)
-    print(json.dumps(result))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+            figures[part] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    opened, drawn, checked = figures["open"], figures["epoch"], figures["check"]
+    return [
+        at_most("scale", f"index of {ROWS:,} rows, opening, seconds", opened["seconds"], 2),
+        at_most("scale", f"index of {ROWS:,} rows, MB above the interpreter", opened["peak_megabytes"], 300),
+        note("scale", "the batches of an epoch of it, seconds", drawn["seconds"]),
+        note("scale", "the batches of an epoch of it, MB at the most", drawn["peak_megabytes"]),
+        note("scale", "check of its labels, seconds", checked["seconds"]),
+        note("scale", "images examined a second", IMAGES / figures["images"]["seconds"]),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--part"]:
+        print(json.dumps(PARTS[sys.argv[2]](Path(sys.argv[3]))))
+    else:
+        finish(measure(), arguments(__doc__, rounds=1).json)
