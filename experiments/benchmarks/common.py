@@ -29,17 +29,17 @@ class Row(NamedTuple):
 
 def at_least(id: str, what: str, measured: float, target: float) -> Row:  # noqa: A002 - the name in the JSON
     """A row whose figure has to be as large as the target."""
-    return Row(id, what, f"≥ {target:g}", measured, measured >= target)
+    return Row(id, what, f"≥ {target:g}", float(measured), bool(measured >= target))
 
 
 def at_most(id: str, what: str, measured: float, target: float) -> Row:  # noqa: A002
     """A row whose figure must not exceed the target."""
-    return Row(id, what, f"≤ {target:g}", measured, measured <= target)
+    return Row(id, what, f"≤ {target:g}", float(measured), bool(measured <= target))
 
 
 def note(id: str, what: str, measured: float) -> Row:  # noqa: A002
     """A row without a target."""
-    return Row(id, what, "", measured, None)
+    return Row(id, what, "", float(measured), None)
 
 
 def arguments(description: str, rounds: int) -> argparse.Namespace:

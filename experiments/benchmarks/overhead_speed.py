@@ -111,7 +111,7 @@ def suite(given: Settings, module: AVCE, batch: Batch, steps: int, folder: Path)
 def measure(rounds: int) -> list[Row]:
     """All rows of the benchmark."""
     torch.set_num_threads(1)
-    given = settings("trainer.max_epochs=1", "trainer.log_every_n_steps=10", "dataset.image_size=32")
+    given = settings("trainer.max_epochs=1", "trainer.log_every_n_steps=10", "method.update=two_phase")
     small, batch = made(given, small=True), batches(8, 32)
     large, pictures = made(settings("budget=paper"), small=False), batches(32, 224)
     seconds: dict[str, list[float]] = {"bare": [], "suite": [], "AL": []}
