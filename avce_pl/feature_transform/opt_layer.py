@@ -29,7 +29,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
@@ -47,6 +47,11 @@ if TYPE_CHECKING:
     import cvxpy
 
     Term = Callable[..., cvxpy.Expression]
+
+
+# Rows that the solver gets as one separable problem: cvxpy takes ten times as long to pass a problem of 32 variables
+# on as the solver takes to solve it.
+_BLOCK = 16
 
 
 class Solution(NamedTuple):
@@ -75,10 +80,10 @@ class _ImplicitFunction(torch.autograd.Function):
 class OptLayer:
     """Solves a parametrised convex problem for a batch and differentiates the solution (Eqs. (3)-(5), supplement).
 
-    Minimises ``f(p, z)`` over ``p`` subject to ``g(p, z) ≤ 0`` and ``h(p, z) = 0``. A cvxpy solver works row by
-    row; Newton steps on the KKT conditions ``G(p, λ, ν; z) = 0`` then take all rows from the solver's accuracy to
-    float64's. The derivative of all rows takes one batched linear solve, ``∂(p, λ, ν)/∂z = −(∂G/∂(p, λ, ν))⁻¹
-    ∂G/∂z``. Everything is float64 on the CPU.
+    Minimises ``f(p, z)`` over ``p`` subject to ``g(p, z) ≤ 0`` and ``h(p, z) = 0``. A cvxpy solver takes a block of
+    rows at a time; Newton steps on the KKT conditions ``G(p, λ, ν; z) = 0`` then take all rows from the solver's
+    accuracy to float64's. The derivative of all rows takes one batched linear solve,
+    ``∂(p, λ, ν)/∂z = −(∂G/∂(p, λ, ν))⁻¹ ∂G/∂z``. Everything is float64 on the CPU.
 
     Complementarity enters ``G`` as ``g_i = 0`` where ``λ_i > −g_i`` and as ``λ_i = 0`` elsewhere, instead of
     ``λ_i g_i = 0`` as in Eq. (4). Both have the same solutions, but this form stays well conditioned where ``λ_i``
@@ -110,20 +115,18 @@ class OptLayer:
         solver: Solver = "CLARABEL",
         tolerance: float = 1e-8,
     ) -> None:
-        import cvxpy as cp
-
         leaves = [*variables, *parameters]
         f = objective(*leaves)
         g = [inequality(*leaves) for inequality in inequalities]
         h = [equality(*leaves) for equality in equalities]
+        self._terms = objective, inequalities, equalities
         self._variables, self._parameters = variables, parameters
-        self._inequalities = [term <= 0 for term in g]
-        self._equalities = [term == 0 for term in h]
-        self._problem = cp.Problem(cp.Minimize(f), [*self._inequalities, *self._equalities])
-        if not self._problem.is_dcp() or self._problem.is_mixed_integer():
+        self._row = _Problem([leaves], *self._terms)
+        problem = self._row.problem
+        if not problem.is_dcp() or problem.is_mixed_integer():
             raise AvceError(
                 "The problem of OptLayer is not convex by cvxpy's rules (objective and inequalities convex, "
-                f"equalities affine in the variables):\n{self._problem}"
+                f"equalities affine in the variables):\n{problem}"
             )
         if any(value not in (None, False) for variable in variables for value in variable.attributes.values()):
             raise AvceError(
@@ -169,39 +172,69 @@ class OptLayer:
             check_finite(parameter, "OptLayer")
         point = _ImplicitFunction.apply(self, *(parameter.cpu().double() for parameter in parameters))
         parts = self._split(point.to(parameters[0]))
-        n, m = len(self._variables), len(self._inequalities)
+        n, m = len(self._variables), len(self._terms[1])
         return Solution(tuple(parts[:n]), tuple(parts[n : n + m]), tuple(parts[n + m :]))
 
     def _split(self, point: Tensor) -> list[Tensor]:
         parts = point.split(self._sizes, -1)
         return [part.reshape((*part.shape[:-1], *shape)) for part, shape in zip(parts, self._shapes, strict=True)]
 
+    @cached_property
+    def _block(self) -> "_Problem":
+        """The problem of a block of rows, with copies of the variables and parameters for each."""
+        import cvxpy as cp
+
+        def copies() -> list[Any]:
+            leaves: list[Any] = [cp.Variable(leaf.shape) for leaf in self._variables]
+            for leaf in self._parameters:
+                given: dict[str, Any] = {name: value for name, value in leaf.attributes.items() if value}
+                leaves.append(cp.Parameter(leaf.shape, **given))
+            return leaves
+
+        return _Problem([copies() for _ in range(_BLOCK)], *self._terms)
+
     def _solve_rows(self, parameters: Sequence[Tensor]) -> Tensor:
-        points = np.empty((len(parameters[0]), sum(self._sizes)))
+        values = [parameter.numpy() for parameter in parameters]
+        points = np.empty((len(values[0]), sum(self._sizes)))
         with warnings.catch_warnings():
             # An inaccurate solution is an error below.
             warnings.filterwarnings("ignore", "Solution may be inaccurate", UserWarning)
-            for row, values in enumerate(zip(*(parameter.numpy() for parameter in parameters), strict=True)):
-                points[row] = self._solve_row(row, values)
+            for start in range(0, len(points), _BLOCK):
+                rows = slice(start, start + _BLOCK)
+                if not self._solve_block(points[rows], [value[rows] for value in values]):
+                    for row in range(start, min(start + _BLOCK, len(points))):
+                        points[row] = self._solve_row(row, [value[row : row + 1] for value in values])
         return torch.from_numpy(points)
+
+    def _solve_block(self, points: NDArray[np.float64], values: Sequence[NDArray[np.float64]]) -> bool:
+        """Fills in the solutions of a whole block; ``False`` where its rows have to be solved one by one."""
+        import cvxpy as cp
+
+        if len(points) < _BLOCK or not self._block.separable:
+            return False
+        try:
+            status = self._block.solve(len(self._variables), values, self._solver, self._options)
+        except (cp.error.SolverError, ValueError):
+            return False
+        if status != cp.OPTIMAL:  # one bad row is enough; alone it has a name
+            return False
+        points[:] = self._block.solution(len(self._variables))
+        return True
 
     def _solve_row(self, row: int, values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         import cvxpy as cp
 
         try:
-            for parameter, value in zip(self._parameters, values, strict=True):
-                parameter.value = value
-            self._problem.solve(solver=self._solver, **self._options)
+            status = self._row.solve(len(self._variables), values, self._solver, self._options)
         except (cp.error.SolverError, ValueError) as error:
             raise AvceError(f"OptLayer could not solve the problem of row {row}: {error}") from error
-        if self._problem.status != cp.OPTIMAL:
+        if status != cp.OPTIMAL:
             raise AvceError(
-                f"The problem of row {row} in OptLayer is {self._problem.status.replace('_', ' ')}; check its "
+                f"The problem of row {row} in OptLayer is {status.replace('_', ' ')}; check its "
                 "constraints and that row's parameters, or try another solver or tolerance."
             )
-        primal = [variable.value for variable in self._variables]
-        dual = [constraint.dual_value for constraint in [*self._inequalities, *self._equalities]]
-        return np.concatenate([np.ravel(value) for value in [*primal, *dual]])
+        solution: NDArray[np.float64] = self._row.solution(len(self._variables))[0]
+        return solution
 
     def _lagrangian(self, point: Tensor, *parameters: Tensor) -> Tensor:
         parts = self._split(point)
@@ -260,6 +293,48 @@ def _solve_linear(matrix: Tensor, right: Tensor) -> Tensor:
         least_squares = torch.linalg.lstsq(finite, right[singular].unsqueeze(-1), driver="gelsd")
         solution[singular] = least_squares.solution.squeeze(-1)
     return solution
+
+
+class _Problem:
+    """The sum of the problems of some rows, which have variables and parameters, "leaves", of their own."""
+
+    def __init__(
+        self,
+        leaves: Sequence[Sequence[Any]],
+        objective: "Term",
+        inequalities: Sequence["Term"],
+        equalities: Sequence["Term"],
+    ) -> None:
+        import cvxpy as cp
+
+        self.leaves = leaves
+        self.constraints = [
+            [*(term(*own) <= 0 for term in inequalities), *(term(*own) == 0 for term in equalities)] for own in leaves
+        ]
+        total = sum(objective(*own) for own in leaves)
+        self.problem = cp.Problem(cp.Minimize(total), [constraint for own in self.constraints for constraint in own])
+        known = {leaf.id for own in leaves for leaf in own}
+        # A term that names a variable of its surroundings instead of its argument ties rows together.
+        self.separable = {leaf.id for leaf in [*self.problem.variables(), *self.problem.parameters()]} <= known
+
+    def solve(
+        self, variables: int, values: Sequence[NDArray[np.float64]], solver: Solver, options: dict[str, Any]
+    ) -> str:
+        """Solves for the parameters' values, each (rows, *shape); the status."""
+        for row, own in enumerate(self.leaves):
+            for parameter, value in zip(own[variables:], values, strict=True):
+                parameter.value = value[row]
+        self.problem.solve(solver=solver, **options)
+        status: str = self.problem.status
+        return status
+
+    def solution(self, variables: int) -> NDArray[np.float64]:
+        """Variables and multipliers: a row for each of the rows."""
+        rows = [
+            [leaf.value for leaf in own[:variables]] + [constraint.dual_value for constraint in constraints]
+            for own, constraints in zip(self.leaves, self.constraints, strict=True)
+        ]
+        return np.array([np.concatenate([np.ravel(value) for value in row]) for row in rows])
 
 
 @lru_cache(maxsize=8)

@@ -146,6 +146,46 @@ def test_an_infeasible_row_is_named():
         box()(torch.tensor([[0.0, 0.5], [-1.0, 0.0], [2.0, 0.0]]))
 
 
+def capped(cap):
+    """The projection of x onto the simplex with entries of at most `cap`, a parameter with a sign."""
+    z, x = cp.Variable((2, 3)), cp.Parameter((2, 3))
+    return OptLayer(
+        [z],
+        [x, cap],
+        lambda z, x, cap: cp.sum_squares(z - x) + cap * cp.sum(cp.square(z)),  # convex for cap ≥ 0 only
+        [lambda z, x, cap: -z, lambda z, x, cap: z - cap],
+        [lambda z, x, cap: cp.sum(z) - 1],
+    )
+
+
+def test_blocks_of_rows_give_what_rows_alone_give():
+    layer = capped(cp.Parameter(nonneg=True))
+    values = normal(37, 2, 3), torch.linspace(0.21, 0.9, 37, dtype=torch.float64)
+    together = layer.solve(*values)
+    alone = [layer.solve(*(value[row : row + 1] for value in values)) for row in range(37)]
+    for got, *expected in zip(
+        (*together.variables, *together.inequality_duals),
+        *[(*row.variables, *row.inequality_duals) for row in alone],
+        strict=True,
+    ):
+        torch.testing.assert_close(got, torch.cat(expected), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("row", [3, 20, 36])
+def test_a_bad_row_of_a_block_is_named(row):
+    cap = torch.full((37,), 0.5, dtype=torch.float64)
+    cap[row] = 0.1  # six entries of at most .1 do not sum to one
+    with pytest.raises(AvceError, match=f"problem of row {row} in OptLayer is infeasible"):
+        capped(cp.Parameter(nonneg=True))(normal(37, 2, 3), cap)
+
+
+def test_a_term_that_names_a_variable_instead_of_its_argument():
+    z, x = cp.Variable(5), cp.Parameter(5)
+    layer = OptLayer([z], [x], lambda *_: cp.sum_squares(z - x), [lambda *_: -z], [lambda *_: cp.sum(z) - 1])
+    latent = normal(20, 5)
+    torch.testing.assert_close(layer(latent), ClosedForm()(latent)[0], rtol=0, atol=1e-9)
+
+
 def test_an_unbounded_row_is_named():
     z, x = cp.Variable(2), cp.Parameter(2)
     layer = OptLayer([z], [x], lambda z, x: x @ z, [lambda z, x: -z], [])
