@@ -10,11 +10,12 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
+from avce_pl.command_line import explain, help_text
+
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float:
     """Runs one row; returns its best monitored value."""
-    from avce_pl.command_line import explain
     from avce_pl.errors import Interrupted
     from avce_pl.experiment import run_experiment  # torch is imported when there is something to train
 
@@ -25,10 +26,10 @@ def main(config: DictConfig) -> float:
 
 
 if __name__ == "__main__":
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        sys.exit(print(help_text()))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands every error over instead of printing it in its own way
     try:
         main()
     except Exception as error:
-        from avce_pl.command_line import explain
-
         sys.exit(explain(error, sys.argv[1:]))

@@ -13,6 +13,22 @@ from avce_pl.resources import ROOT
 CONF = ROOT / "conf"
 
 
+HELP = """AVCE-PL: train and evaluate valence/arousal models.
+
+Groups and their options (conf/<group>/<option>.yaml):
+{groups}
+
+Choose with group=option, change with group.key=value, sweep with -m and commas:
+  python run.py dataset=csv root=/data/faces
+  python run.py -m backbone=r18,al mining=none,debiased,hard seed=0,1,2
+python run.py --cfg job prints the configuration; --hydra-help lists Hydra's own options."""
+
+
+def help_text() -> str:
+    """What ``run.py --help`` prints: Hydra's own listing of the groups takes as long as half an ``import torch``."""
+    return HELP.format(groups="\n".join(f"{name}: {', '.join(sorted(options))}" for name, options in _groups().items()))
+
+
 def explain(error: Exception, arguments: list[str]) -> int:
     """Prints an error for the user and returns the exit code.
 
@@ -47,8 +63,7 @@ def _check_override(argument: str) -> str | None:
     if match is None:
         return None
     key, value = match[1], match[2]
-    folders = [path for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"]
-    groups = {path.name: {option.stem for option in path.glob("*.yaml")} for path in folders}
+    groups = _groups()
     if key in groups:
         wrong = [option for option in (value or "").split(",") if option and option not in groups[key]]
         return f"{key}={wrong[0]}: there is no such option{nearest(wrong[0], groups[key])}" if wrong else None
@@ -58,6 +73,12 @@ def _check_override(argument: str) -> str | None:
     for group in groups:
         known |= {f"{group}.{k}" for option in (CONF / group).glob("*.yaml") for k in _keys(option)}
     return None if key in known else f"{key} is not a setting{nearest(key, known)}"
+
+
+def _groups() -> dict[str, set[str]]:
+    """Group -> its options."""
+    folders = sorted(path for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+    return {path.name: {option.stem for option in path.glob("*.yaml")} for path in folders}
 
 
 def _keys(file: Path) -> set[str]:
