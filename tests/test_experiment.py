@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,13 @@ def test_load_run_predicts_what_was_recorded(run) -> None:
 def test_a_folder_without_a_run_is_a_sentence(tmp_path) -> None:
     with pytest.raises(AvceError, match="holds no trained run"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize("method", ["avce", "caf", "baseline"])
+def test_half_precision_trains(run, method: str) -> None:
+    folder = run(f"method={method}", "trainer.precision=bf16-mixed")
+    record = json.loads((folder / "metrics.json").read_text())
+    assert all(math.isfinite(value) for value in record["test"].values())
 
 
 @pytest.mark.parametrize(
