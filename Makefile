@@ -63,9 +63,10 @@ ablation-table5: $(STAMP)  ## Table 5, with and without L_AVCE; DATASET=aff_wild
 speed: $(STAMP)  ## update and test time of Baseline, CAF and AVCE; SPEED='--updates 100 --batch 256' is the paper's protocol
 	@$(BIN)/python experiments/benchmarks/method_speed.py --out $(OUTPUTS)/speed $(SPEED)
 
-figures: $(STAMP)  ## Figures 2 to 5 and analyses, on procedural videos
-	@$(BIN)/python run.py -m experiment=figures output_root=$(OUTPUTS) $(PARALLEL) $(ARGS); code=$$?; \
-	$(BIN)/avce figure all --name figures --outputs $(OUTPUTS) && exit $$code
+FIGURES = figures$(if $(DATASET),_$(DATASET))
+figures: $(STAMP)  ## Figures 2 to 5 and analyses; DATASET=afew_va DATA_ROOT=... for the real data
+	@$(BIN)/python run.py -m experiment=figures$(if $(DATASET),_real) name=$(FIGURES) output_root=$(OUTPUTS) $(BUDGET) $(ARGS); code=$$?; \
+	$(BIN)/avce figure all --name $(FIGURES) --outputs $(OUTPUTS) && exit $$code
 
 report: $(STAMP)  ## one page with every table, figure and run
 	@$(BIN)/avce report --outputs $(OUTPUTS) --out $(OUTPUTS)/report.html
