@@ -4,6 +4,7 @@
 # mypy: disable-error-code="attr-defined, no-untyped-call"
 
 import importlib
+import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,8 @@ from avce_pl.feature_transform.solvers import Solver, check_finite, solver_optio
 
 if TYPE_CHECKING:
     from cvxpylayers.torch import CvxpyLayer
+
+log = logging.getLogger(__name__)
 
 _ALLOWED = ("avce_pl.", "experiments.")
 
@@ -54,11 +57,21 @@ def _layer(path: str, size: int) -> "tuple[CvxpyLayer, bool]":
     return CvxpyLayer(problem, parameters=[parameter], variables=[variable]), cp.entr in problem.atoms()
 
 
+@lru_cache
+def _say_once(path: str) -> None:
+    log.warning(
+        "Rows of '%s' with an entry below 1e-6 get no gradient: diffcp's derivative of the exponential cone breaks "
+        "down there (latents that spread over more than 12 or so). feature_transform=closed_form or opt_layer have it.",
+        path,
+    )
+
+
 class CvxpyLayers:
     """Solves Eqs. (1) and (2) of the supplement, or any two convex problems, and differentiates the solutions.
 
     Slow: 256 latents of 32 entries take about a second. The solver works in float64 on the CPU; results come back
-    in the dtype and on the device of the latent, on the simplex up to the tolerance.
+    in the dtype and on the device of the latent, on the simplex up to the tolerance. Where diffcp is known to get the
+    gradient wrong (entropies of entries below 1e-6), a row has none, and the log says so once.
 
     Args:
         sparse_problem: ``package.module:function``, where ``function(d)`` returns a cvxpy problem with its parameter
@@ -85,7 +98,7 @@ class CvxpyLayers:
 
         Raises:
             AvceError: If the latent has a NaN or infinite entry, if a problem cannot be imported or is not convex,
-                if the solver fails, or if diffcp is known to get the gradient wrong (entropies near zero).
+                or if the solver fails.
         """
         check_finite(latent, "feature_transform=cvxpylayers")
         return self._solve(self.sparse_problem, latent), self._solve(self.soft_problem, latent)
@@ -107,11 +120,8 @@ class CvxpyLayers:
                 f"{self.solver} found no solution of '{path}' for a batch of {len(latent)} latents ({error}); "
                 "check that the problem is feasible and bounded, or try another solver or tolerance."
             ) from error
-        if has_entropy and differentiate and (solution < 1e-6).any():
-            raise AvceError(
-                f"The gradient of '{path}' cannot be trusted for this batch: it has an entry below 1e-6, where "
-                "diffcp's derivative of the exponential cone breaks down (latents that spread over more than about "
-                "12). Use feature_transform=closed_form or feature_transform=opt_layer."
-            )
+        if has_entropy and differentiate and (wrong := (solution < 1e-6).any(1, keepdim=True)).any():
+            _say_once(path)
+            solution = torch.where(wrong, solution.detach(), solution)
         result: Tensor = solution.to(latent)
         return result

@@ -11,7 +11,7 @@ from reference_transforms import capped_simplex_row
 from avce_pl.errors import AvceError
 from avce_pl.feature_transform import problems
 from avce_pl.feature_transform.closed_form import ClosedForm
-from avce_pl.feature_transform.cvxpylayers import CvxpyLayers
+from avce_pl.feature_transform.cvxpylayers import CvxpyLayers, _say_once
 
 # cvxpylayers hands tensors to numpy in a way that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -76,11 +76,17 @@ def test_broken_latents_are_named(transform, latent):
         transform(latent)
 
 
-def test_a_gradient_that_diffcp_gets_wrong_is_refused(transform):
-    latent = torch.tensor([[0.0, 1.0, 16.0]], requires_grad=True)
-    with pytest.raises(AvceError, match=r"gradient of '.*softmax' cannot be trusted"):
-        transform(latent)
-    torch.testing.assert_close(transform(latent.detach())[1], latent.detach().softmax(1), atol=1e-5, rtol=0)
+def test_a_row_whose_gradient_diffcp_gets_wrong_has_none_and_the_others_have_theirs(transform, caplog):
+    _say_once.cache_clear()
+    latent = torch.tensor([[0.0, 1.0, 16.0], [0.0, 1.0, 2.0]], dtype=torch.float64, requires_grad=True)
+    for _ in range(2):
+        soft = transform(latent)[1]
+    torch.testing.assert_close(soft, latent.softmax(1), atol=1e-5, rtol=0)
+    grad = torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 0.0]], dtype=torch.float64)
+    got = torch.autograd.grad(soft, latent, grad)[0]
+    expected = torch.autograd.grad(latent.softmax(1), latent, grad)[0]
+    torch.testing.assert_close(got, expected * torch.tensor([[0.0], [1.0]]), atol=1e-5, rtol=0)
+    assert [record.message.count("get no gradient") for record in caplog.records] == [1]
 
 
 @pytest.mark.parametrize(
