@@ -216,10 +216,15 @@ def _scale(x: Tensor) -> Tensor:
     Detached: what is computed from x / scale here does not depend on the scale, so neither does its gradient.
     """
     largest = x.detach().abs().amax(-1, keepdim=True)
-    return torch.where(largest <= torch.finfo(x.dtype).tiny, 1, largest)
+    return torch.where(largest <= _zero(x), 1, largest)
 
 
 def _without_zeros(x: Tensor) -> tuple[Tensor, Tensor]:
     """Vectors scaled to a largest component of 1, zero ones replaced by ones, and which were, (...)."""
-    is_zero = x.detach().abs().amax(-1, keepdim=True) <= torch.finfo(x.dtype).tiny
+    is_zero = x.detach().abs().amax(-1, keepdim=True) <= _zero(x)
     return torch.where(is_zero, 1, x / _scale(x)), is_zero.squeeze(-1)
+
+
+def _zero(x: Tensor) -> float:
+    """Up to where a component counts as zero; float32's bound for float64 too, whose gradients may go to a float32."""
+    return max(torch.finfo(x.dtype).tiny, torch.finfo(torch.float32).tiny)

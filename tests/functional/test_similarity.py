@@ -206,3 +206,10 @@ def test_what_is_not_finite_is_not_hidden(bad):
 def test_misuse_is_told_in_a_sentence(function, x, y, message):
     with pytest.raises(ValueError, match=message):
         function(x, y)
+
+
+def test_a_float32_vector_too_short_for_a_gradient_is_a_zero_vector_beside_float64_too() -> None:
+    x = torch.tensor([[1.4013e-45, 0.0]], requires_grad=True)
+    theta = angle(x, torch.tensor([[0.7, 0.4]], dtype=torch.float64))
+    assert theta.item() == pytest.approx(math.pi / 2)
+    assert torch.equal(torch.autograd.grad(theta.sum(), x)[0], torch.zeros_like(x))
