@@ -73,7 +73,7 @@ report: $(STAMP)  ## one page with every table, figure and run
 
 # what fails does not stop what follows; interrupted, the same command goes on
 paper: $(STAMP)  ## all of the above on procedural faces, 70 minutes on 2 cores; interruptible
-	@code=0; for target in table1 ablation-table2 table3 table4 ablation-table5 speed figures report; do \
+	@trap 'exit 130' INT; code=0; for target in table1 ablation-table2 table3 table4 ablation-table5 speed figures report; do \
 		$(MAKE) --no-print-directory $$target DATASET= || { code=1; echo "make $$target failed, see above"; }; done; exit $$code
 
 bench: $(STAMP)  ## all benchmarks against their targets

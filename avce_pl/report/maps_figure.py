@@ -161,7 +161,7 @@ def _bars(axes: Axes, axis: str, several: Sequence[Maps], many: Explanation) -> 
         label = "uniform map" if position == 0 else None
         axes.plot([position - 0.45, position + 0.45], [share, share], color=style.AROUSAL, linewidth=2, label=label)
     axes.set_xticks(range(len(FEATURES) + 1), [*FEATURES, "all four"])
-    axes.set_title(f"{axis.capitalize()}: share of the map, mean ± sd of the faces that have one", fontsize=10)
+    axes.set_title(f"{axis.capitalize()}: share of the map, mean ± sd", fontsize=10)
     axes.grid(visible=False, axis="x")
     axes.legend(fontsize=8, loc="upper left")
 
