@@ -115,13 +115,10 @@ class OptLayer:
         solver: Solver = "CLARABEL",
         tolerance: float = 1e-8,
     ) -> None:
-        leaves = [*variables, *parameters]
-        f = objective(*leaves)
-        g = [inequality(*leaves) for inequality in inequalities]
-        h = [equality(*leaves) for equality in equalities]
-        self._terms = objective, inequalities, equalities
         self._variables, self._parameters = variables, parameters
-        self._row = _Problem([leaves], *self._terms)
+        self._given = objective, inequalities, equalities, solver, solver_options(solver, tolerance)
+        self._row = _Problem([variables], [parameters], *self._given)
+        ((f, g, h),) = self._row.terms
         problem = self._row.problem
         if not problem.is_dcp() or problem.is_mixed_integer():
             raise AvceError(
@@ -133,7 +130,7 @@ class OptLayer:
                 "A variable of OptLayer has an attribute such as nonneg=True; "
                 "write it as an inequality instead, so that it takes part in the derivative."
             )
-        self._solver, self._options = solver, solver_options(solver, tolerance)
+        leaves = [*variables, *parameters]
         self._f = torch_function(f, leaves)
         self._constraints = [torch_function(term, leaves) for term in [*g, *h]]
         self._shapes = [term.shape for term in [*variables, *g, *h]]
@@ -172,7 +169,7 @@ class OptLayer:
             check_finite(parameter, "OptLayer")
         point = _ImplicitFunction.apply(self, *(parameter.cpu().double() for parameter in parameters))
         parts = self._split(point.to(parameters[0]))
-        n, m = len(self._variables), len(self._terms[1])
+        n, m = len(self._variables), len(self._row.terms[0][1])
         return Solution(tuple(parts[:n]), tuple(parts[n : n + m]), tuple(parts[n + m :]))
 
     def _split(self, point: Tensor) -> list[Tensor]:
@@ -184,14 +181,13 @@ class OptLayer:
         """The problem of a block of rows, with copies of the variables and parameters for each."""
         import cvxpy as cp
 
-        def copies() -> list[Any]:
-            leaves: list[Any] = [cp.Variable(leaf.shape) for leaf in self._variables]
-            for leaf in self._parameters:
-                given: dict[str, Any] = {name: value for name, value in leaf.attributes.items() if value}
-                leaves.append(cp.Parameter(leaf.shape, **given))
-            return leaves
+        def copy(leaf: "cvxpy.Parameter") -> "cvxpy.Parameter":
+            given: dict[str, Any] = {name: value for name, value in leaf.attributes.items() if value}
+            return cp.Parameter(leaf.shape, **given)
 
-        return _Problem([copies() for _ in range(_BLOCK)], *self._terms)
+        variables = [[cp.Variable(leaf.shape) for leaf in self._variables] for _ in range(_BLOCK)]
+        parameters = [[copy(leaf) for leaf in self._parameters] for _ in range(_BLOCK)]
+        return _Problem(variables, parameters, *self._given)
 
     def _solve_rows(self, parameters: Sequence[Tensor]) -> Tensor:
         values = [parameter.numpy() for parameter in parameters]
@@ -213,19 +209,19 @@ class OptLayer:
         if len(points) < _BLOCK or not self._block.separable:
             return False
         try:
-            status = self._block.solve(len(self._variables), values, self._solver, self._options)
+            status = self._block.solve(values)
         except (cp.error.SolverError, ValueError):
             return False
         if status != cp.OPTIMAL:  # one bad row is enough; alone it has a name
             return False
-        points[:] = self._block.solution(len(self._variables))
+        points[:] = self._block.solution()
         return True
 
     def _solve_row(self, row: int, values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         import cvxpy as cp
 
         try:
-            status = self._row.solve(len(self._variables), values, self._solver, self._options)
+            status = self._row.solve(values)
         except (cp.error.SolverError, ValueError) as error:
             raise AvceError(f"OptLayer could not solve the problem of row {row}: {error}") from error
         if status != cp.OPTIMAL:
@@ -233,8 +229,7 @@ class OptLayer:
                 f"The problem of row {row} in OptLayer is {status.replace('_', ' ')}; check its "
                 "constraints and that row's parameters, or try another solver or tolerance."
             )
-        solution: NDArray[np.float64] = self._row.solution(len(self._variables))[0]
-        return solution
+        return self._row.solution()
 
     def _lagrangian(self, point: Tensor, *parameters: Tensor) -> Tensor:
         parts = self._split(point)
@@ -296,45 +291,47 @@ def _solve_linear(matrix: Tensor, right: Tensor) -> Tensor:
 
 
 class _Problem:
-    """The sum of the problems of some rows, which have variables and parameters, "leaves", of their own."""
+    """The sum of the problems of some rows, each with variables and parameters of its own."""
 
     def __init__(
         self,
-        leaves: Sequence[Sequence[Any]],
+        variables: Sequence[Sequence["cvxpy.Variable"]],
+        parameters: Sequence[Sequence["cvxpy.Parameter"]],
         objective: "Term",
         inequalities: Sequence["Term"],
         equalities: Sequence["Term"],
+        solver: Solver,
+        options: dict[str, Any],
     ) -> None:
         import cvxpy as cp
 
-        self.leaves = leaves
-        self.constraints = [
-            [*(term(*own) <= 0 for term in inequalities), *(term(*own) == 0 for term in equalities)] for own in leaves
+        self.variables, self.parameters = variables, parameters
+        self.solver, self.options = solver, options
+        self.terms = [
+            (objective(*own), [term(*own) for term in inequalities], [term(*own) for term in equalities])
+            for own in ([*row, *given] for row, given in zip(variables, parameters, strict=True))
         ]
-        total = sum(objective(*own) for own in leaves)
-        self.problem = cp.Problem(cp.Minimize(total), [constraint for own in self.constraints for constraint in own])
-        known = {leaf.id for own in leaves for leaf in own}
+        self.constraints = [[*(term <= 0 for term in g), *(term == 0 for term in h)] for _, g, h in self.terms]
+        total = cp.Minimize(sum(f for f, _, _ in self.terms))
+        self.problem = cp.Problem(total, [constraint for own in self.constraints for constraint in own])
+        known = {leaf.id for own in [*variables, *parameters] for leaf in own}
         # A term that names a variable of its surroundings instead of its argument ties rows together.
         self.separable = {leaf.id for leaf in [*self.problem.variables(), *self.problem.parameters()]} <= known
 
-    def solve(
-        self, variables: int, values: Sequence[NDArray[np.float64]], solver: Solver, options: dict[str, Any]
-    ) -> str:
+    def solve(self, values: Sequence[NDArray[np.float64]]) -> str:
         """Solves for the parameters' values, each (rows, *shape); the status."""
-        for row, own in enumerate(self.leaves):
-            for parameter, value in zip(own[variables:], values, strict=True):
+        for row, own in enumerate(self.parameters):
+            for parameter, value in zip(own, values, strict=True):
                 parameter.value = value[row]
-        self.problem.solve(solver=solver, **options)
+        self.problem.solve(solver=self.solver, **self.options)
         status: str = self.problem.status
         return status
 
-    def solution(self, variables: int) -> NDArray[np.float64]:
-        """Variables and multipliers: a row for each of the rows."""
-        rows = [
-            [leaf.value for leaf in own[:variables]] + [constraint.dual_value for constraint in constraints]
-            for own, constraints in zip(self.leaves, self.constraints, strict=True)
-        ]
-        return np.array([np.concatenate([np.ravel(value) for value in row]) for row in rows])
+    def solution(self) -> NDArray[np.float64]:
+        """Variables and multipliers of all rows, (rows, entries)."""
+        rows = zip(self.variables, self.constraints, strict=True)
+        values = [[*(leaf.value for leaf in own), *(term.dual_value for term in terms)] for own, terms in rows]
+        return np.array([np.concatenate([np.ravel(value) for value in row]) for row in values])
 
 
 @lru_cache(maxsize=8)

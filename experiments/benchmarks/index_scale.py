@@ -143,4 +143,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--part"]:
         print(json.dumps(PARTS[sys.argv[2]](Path(sys.argv[3]))))
     else:
-        finish(measure(), arguments(__doc__, rounds=1).json)
+        given = arguments(__doc__, rounds=1)
+        finish(measure(), given.json)
