@@ -131,7 +131,7 @@ def check(data: FileDataModule, name: str) -> CheckUp:
         findings += [Finding(False, "wrong_case", path, f"It is called {name}.") for path, name in renamed.items()]
     findings += _split_findings(index, protocol)
     for why, count in index.dropped.items():
-        findings.append(Finding(False, "left_out", reading.places.get(why, ""), f"{count:,} rows: {why}."))
+        findings.append(Finding(False, "left_out", reading.places.get(why, ""), f"Left out, {why}: {count:,}."))
     shifts = list(_shifts(index))
     findings += _shift_findings(index, shifts)
     usable = data.thinned(index.select(faults == ""))

@@ -357,7 +357,7 @@ def frames_that(kind: str, what: str, where: str, missing: Mapping[str, int]) ->
 
     Args:
         kind: The finding's.
-        what: Ends the sentence "12 labelled frames, in 3 of 40 videos, ...".
+        what: What they do: "Labelled frames that ...: 12, in 3 of 40 videos".
         where: The folder that was looked in.
         missing: Video -> number of frames.
     """
@@ -365,5 +365,5 @@ def frames_that(kind: str, what: str, where: str, missing: Mapping[str, int]) ->
     if not having:
         return []
     most = max(having, key=lambda video: having[video])
-    text = f"{sum(having.values()):,} labelled frames, in {len(having)} of {len(missing)} videos, {what}"
+    text = f"Labelled frames that {what}: {sum(having.values()):,}, in {len(having)} of {len(missing)} videos"
     return [Finding(False, kind, where, f"{text}; most, {having[most]:,}, in {most}.")]

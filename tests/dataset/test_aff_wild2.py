@@ -165,8 +165,8 @@ def test_every_fault_is_found(tmp_path: Path) -> None:
         if fault.kind in faults:
             assert faults[fault.kind].where in (fault.path, Path(fault.path).stem), fault
     notes = {finding.kind: finding.detail for finding in findings if not finding.fault}
-    assert notes["sentinels"].startswith("3 labelled frames, in 1 of ")
-    assert notes["no_face"].startswith("3 labelled frames, in 1 of ")
+    assert notes["sentinels"].startswith("Labelled frames that are marked with -5 as having no label: 3, in 1 of ")
+    assert notes["no_face"].startswith("Labelled frames that have no crop: 3, in 1 of ")
     text = complaint(root)
     assert "Line 5: arousal calm is not a number." in text
     assert "Line 7: arousal is missing." in text
