@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import yaml
-from rich.table import Table
+from rich.table import Column, Table
 
 from avce_pl.building import target_class
 from avce_pl.dataset.index import SPLITS
@@ -22,16 +22,14 @@ def protocols() -> dict[str, Mapping[str, Protocol]]:
 
 
 def protocol_table() -> Table:
-    """A line per protocol: the rows (or videos) of the real release in each split, and what it is."""
-    table = Table("dataset", "protocol", *SPLITS, "all", "what it is", box=None, pad_edge=False)
-    for column in table.columns[2:6]:
-        column.justify, column.no_wrap = "right", True
-    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    """Per protocol its name, what it is, and the rows (or videos) of the real release in each split."""
+    table = Table("dataset", Column("protocol", min_width=26), box=None, pad_edge=False)
+    for split in (*SPLITS, "all"):
+        table.add_column(split, justify="right", no_wrap=True)
     for dataset, named in protocols().items():
         for name, protocol in named.items():
-            table.add_row(
-                dataset, name, *(_counts(protocol, split) for split in (*SPLITS, "all")), protocol.description
-            )
+            counts = (_counts(protocol, split) for split in (*SPLITS, "all"))
+            table.add_row(dataset, f"{name}\n[dim]{protocol.description}[/dim]", *counts)
     return table
 
 

@@ -182,7 +182,8 @@ class FileDataModule(FaceDataModule):
         options.setdefault("num_workers", 2)
         super().__init__(**options)
         if root is None:
-            raise AvceError("This data set is a folder of your own; say where it is with root=FOLDER.")
+            text = f"This data set is a folder of your own; say where it is with root=FOLDER. {self.request}"
+            raise AvceError(text.strip())
         self.root = Path(root).expanduser()
         self.protocol = protocol
         self.margin = margin

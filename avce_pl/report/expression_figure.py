@@ -71,4 +71,4 @@ def gallery(panel: SubFigure, faces: pd.DataFrame, classes: Sequence[str]) -> No
                 predicted = classes[face["predicted_expression"]]
                 colour, weight = (style.TRUE, "normal") if right else (style.VALENCE, "bold")
                 axes.set_xlabel(predicted, fontsize=8, color=colour, fontweight=weight, labelpad=2)
-    panel.suptitle("Test faces by true class; below each the prediction, in bold where wrong", fontsize=11)
+    panel.suptitle("Faces by true class; below each the prediction, in bold where wrong", fontsize=11)

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from avce_pl.report import style
@@ -123,7 +124,8 @@ def learning_curve(axes: Axes, history: pd.DataFrame, metrics: Mapping[str, tupl
     epoch = validation["epoch"] + 1
     for column, (name, colour) in metrics.items():
         axes.plot(epoch, validation[column], "o-", color=colour, markersize=4, label=f"validation {name}")
-    axes.set(xlabel="epoch", ylabel=unit, ylim=(min(0.0, *axes.get_ylim()), 1))
+    axes.set(xlabel="epoch", ylabel=unit, xlim=(0, 1.03 * epoch.max()), ylim=(min(0.0, *axes.get_ylim()), 1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title("Learning curve")
     training = history.reindex(columns=["step", "train/loss"]).dropna()  # none logged in a run of a few batches
     loss = axes.twinx()
