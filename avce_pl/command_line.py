@@ -46,6 +46,13 @@ def explain(error: Exception, arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
+    if 'Could not detect "srun"' in str(error):
+        print(
+            "\nError: hydra/launcher=submitit_slurm needs a Slurm cluster, and there is no srun here. "
+            "hydra/launcher=joblib and submitit_local run the rows on this machine.",
+            file=sys.stderr,
+        )
+        return 1
     if type(error).__module__.startswith(("hydra", "omegaconf")):
         sentences = [s for s in (_check_override(argument) for argument in arguments) if s]
         text = " ".join(sentences) or " ".join(f"{error} {error.__cause__ or ''}".split())

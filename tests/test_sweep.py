@@ -64,6 +64,13 @@ def test_several_devices_in_a_sweep_are_refused(tiny: list[str], tmp_path: Path)
     assert not (tmp_path / "outputs" / "demo/synthetic").exists()
 
 
+def test_slurm_without_slurm_is_a_sentence(tiny: list[str]) -> None:
+    code, _, err = call("run.py", "-m", *tiny, "seed=0,1", "hydra/launcher=submitit_slurm")
+    assert code == 1
+    assert "there is no srun here" in err
+    assert "Traceback" not in err
+
+
 @pytest.mark.slow
 def test_rows_as_jobs_of_submitit(tiny: list[str], tmp_path: Path) -> None:
     local = ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10", "hydra.launcher.cpus_per_task=1")

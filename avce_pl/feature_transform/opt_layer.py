@@ -154,7 +154,7 @@ class OptLayer:
             The solutions, in the dtype and on the device of the first parameter. Duals of inequalities are ``≥ 0``.
 
         Raises:
-            ValueError: If the tensors do not fit the parameters.
+            ValueError: If the tensors do not fit the parameters, or have no rows.
             AvceError: If a parameter is not finite, or if the problem of a row is infeasible, unbounded or cannot
                 be solved to the tolerance; the text names the row.
         """
@@ -165,6 +165,8 @@ class OptLayer:
                 f"OptLayer expects tensors of the shapes {expected} (a row for each problem first) "
                 f"but got {[tuple(parameter.shape) for parameter in parameters]}."
             )
+        if not rows:
+            raise ValueError("OptLayer got a batch without rows; it needs one row or more.")
         for parameter in parameters:
             check_finite(parameter, "OptLayer")
         point = _ImplicitFunction.apply(self, *(parameter.cpu().double() for parameter in parameters))

@@ -209,6 +209,8 @@ def test_broken_parameters_are_named():
 def test_tensors_that_do_not_fit_are_refused(shapes):
     with pytest.raises(ValueError, match="OptLayer expects tensors of the shapes"):
         box()(*(torch.zeros(shape) for shape in shapes))
+    with pytest.raises(ValueError, match="without rows"):
+        box()(torch.zeros(0, 2))
 
 
 def test_a_kink_at_the_solution_is_refused_in_the_backward_pass():
