@@ -1,5 +1,6 @@
 """Where the time of a training goes."""
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -95,6 +96,8 @@ class Profile(pl.Callback):
         """The waiting is over."""
         self._end()
         if self.batches == TRACED.start:
+            # without it torch's tracer writes lines of its own, an ERROR where there is no GPU among them
+            os.environ.setdefault("KINETO_LOG_LEVEL", "6")
             self._trace = torch.profiler.profile()
             self._trace.start()
 
