@@ -24,6 +24,14 @@ Choose with group=option, change with group.key=value, sweep with -m and commas:
 python run.py --cfg job prints the configuration; --hydra-help lists Hydra's own options."""
 
 
+KNOWN = {  # part of a library's message: what to do about it
+    "torchvision::nms": "torch and torchvision do not belong together (torchvision's operators cannot be loaded). "
+    "Install the pair of one index again with `make setup`, and see `avce doctor`.",
+    'Could not detect "srun"': "hydra/launcher=submitit_slurm needs a Slurm cluster, and there is no srun here. "
+    "hydra/launcher=joblib and submitit_local run the rows on this machine.",
+}
+
+
 def help_text() -> str:
     """What ``run.py --help`` prints: Hydra's own listing of the groups takes as long as half an ``import torch``."""
     return HELP.format(groups="\n".join(f"{name}: {', '.join(sorted(options))}" for name, options in _groups().items()))
@@ -32,34 +40,28 @@ def help_text() -> str:
 def explain(error: Exception, arguments: list[str]) -> int:
     """Prints an error for the user and returns the exit code.
 
-    An `AvceError` and a mistake in an override are printed as sentences; anything else keeps its traceback.
+    An `AvceError`, a mistake in an override and the errors of `KNOWN` are printed as sentences; anything else keeps
+    its traceback.
     """
+    sentence = _sentence(error, arguments)
+    if sentence is None:
+        traceback.print_exception(error)
+    else:
+        print(f"\nError: {sentence}", file=sys.stderr)
+    return error.exit_code if isinstance(error, AvceError) else 1
+
+
+def _sentence(error: Exception, arguments: list[str]) -> str | None:
     if isinstance(error, AvceError):
         # a loading process hands its error over wrapped in its traceback; the sentence stands at the end
-        sentence = str(error).rpartition("avce_pl.errors.AvceError: ")[2].strip()
-        print(f"\nError: {sentence}", file=sys.stderr)
-        return error.exit_code
-    if "torchvision::nms" in str(error):
-        print(
-            "\nError: torch and torchvision do not belong together (torchvision's operators cannot be loaded). "
-            "Install the pair of one index again with `make setup`, and see `avce doctor`.",
-            file=sys.stderr,
-        )
-        return 1
-    if 'Could not detect "srun"' in str(error):
-        print(
-            "\nError: hydra/launcher=submitit_slurm needs a Slurm cluster, and there is no srun here. "
-            "hydra/launcher=joblib and submitit_local run the rows on this machine.",
-            file=sys.stderr,
-        )
-        return 1
+        return str(error).rpartition("avce_pl.errors.AvceError: ")[2].strip()
+    for part, sentence in KNOWN.items():
+        if part in str(error):
+            return sentence
     if type(error).__module__.startswith(("hydra", "omegaconf")):
         sentences = [s for s in (_check_override(argument) for argument in arguments) if s]
-        text = " ".join(sentences) or " ".join(f"{error} {error.__cause__ or ''}".split())
-        print(f"\nError: {text}", file=sys.stderr)
-        return 1
-    traceback.print_exception(error)
-    return 1
+        return " ".join(sentences) or " ".join(f"{error} {error.__cause__ or ''}".split())
+    return None
 
 
 def _check_override(argument: str) -> str | None:

@@ -23,10 +23,12 @@ def protocols() -> dict[str, Mapping[str, Protocol]]:
 
 def protocol_table() -> Table:
     """Per protocol its name, what it is, and the rows (or videos) of the real release in each split."""
-    table = Table("dataset", Column("protocol", min_width=26), box=None, pad_edge=False)
+    known = protocols()
+    longest = max(len(name) for named in known.values() for name in named)
+    table = Table("dataset", Column("protocol", min_width=longest), box=None, pad_edge=False)
     for split in (*SPLITS, "all"):
         table.add_column(split, justify="right", no_wrap=True)
-    for dataset, named in protocols().items():
+    for dataset, named in known.items():
         for name, protocol in named.items():
             counts = (_counts(protocol, split) for split in (*SPLITS, "all"))
             table.add_row(dataset, f"{name}\n[dim]{protocol.description}[/dim]", *counts)

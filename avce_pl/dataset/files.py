@@ -182,8 +182,7 @@ class FileDataModule(FaceDataModule):
         options.setdefault("num_workers", 2)
         super().__init__(**options)
         if root is None:
-            text = f"This data set is a folder of your own; say where it is with root=FOLDER. {self.request}"
-            raise AvceError(text.strip())
+            raise self._without_data("This data set is a folder of your own; say where it is with root=FOLDER.")
         self.root = Path(root).expanduser()
         self.protocol = protocol
         self.margin = margin
@@ -246,6 +245,9 @@ class FileDataModule(FaceDataModule):
         else:
             there = enumerate_names(sorted(path.name for path in self.root.iterdir()))
             text = f"{place} does not hold {wanted}. It holds {there}."
+        return self._without_data(text)
+
+    def _without_data(self, text: str) -> AvceError:
         return AvceError(f"{text} {self.request}".strip())
 
     def open_index(self) -> FaceIndex:

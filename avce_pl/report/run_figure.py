@@ -122,14 +122,15 @@ def learning_curve(axes: Axes, history: pd.DataFrame, metrics: Mapping[str, tupl
     """Validation metrics (column -> name and colour) per epoch, and training loss per logged batch."""
     validation = history.dropna(subset=list(metrics))
     epoch = validation["epoch"] + 1
+    last = epoch.max()
     for column, (name, colour) in metrics.items():
         axes.plot(epoch, validation[column], "o-", color=colour, markersize=4, label=f"validation {name}")
-    axes.set(xlabel="epoch", ylabel=unit, xlim=(0, 1.03 * epoch.max()), ylim=(min(0.0, *axes.get_ylim()), 1))
+    axes.set(xlabel="epoch", ylabel=unit, xlim=(0, 1.03 * last), ylim=(min(0.0, *axes.get_ylim()), 1))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title("Learning curve")
     training = history.reindex(columns=["step", "train/loss"]).dropna()  # none logged in a run of a few batches
     loss = axes.twinx()
-    per_epoch = history["step"].max() / epoch.max()
+    per_epoch = history["step"].max() / last
     loss.plot(
         training["step"] / per_epoch, training["train/loss"], color=style.FAINT, linewidth=0.8, label="training loss"
     )
