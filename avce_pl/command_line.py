@@ -59,13 +59,13 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
         if part in str(error):
             return sentence
     if type(error).__module__.startswith(("hydra", "omegaconf")):
-        sentences = [s for s in (_check_override(argument) for argument in arguments) if s]
+        sentences = [s for s in (_check_override(argument, str(error)) for argument in arguments) if s]
         return " ".join(sentences) or " ".join(f"{error} {error.__cause__ or ''}".split())
     return None
 
 
-def _check_override(argument: str) -> str | None:
-    """A sentence about an override whose key or option does not exist, ``None`` where it does."""
+def _check_override(argument: str, message: str) -> str | None:
+    """A sentence about an override whose key or option does not exist, or not in what was chosen; else ``None``."""
     from avce_pl.settings import nearest
 
     match = re.fullmatch(r"[+~]{0,2}([\w./@]+)=(.*)", argument)
@@ -81,7 +81,14 @@ def _check_override(argument: str) -> str | None:
     known = set(groups) | {k for k in _keys(CONF / "config.yaml") if k not in ("defaults", "hydra")}
     for group in groups:
         known |= {f"{group}.{k}" for option in (CONF / group).glob("*.yaml") for k in _keys(option)}
-    return None if key in known else f"{key} is not a setting{nearest(key, known)}"
+    if key not in known:
+        return f"{key} is not a setting{nearest(key, known)}"
+    if f"'{key}'" not in message:
+        return None
+    # Hydra looks at what does not vary before it looks at the rows, where the group still has its default option
+    group, _, name = key.partition(".")
+    options = " and ".join(f"{group}={o.stem}" for o in sorted((CONF / group).glob("*.yaml")) if name in _keys(o))
+    return f"Only {options} have {key}. Choose one of them; in a sweep over {group}, write ++{argument}."
 
 
 def _groups() -> dict[str, set[str]]:

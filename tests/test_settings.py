@@ -96,6 +96,11 @@ def test_a_missing_class_is_a_sentence() -> None:
         ("mining=none,hrad", "mining=hrad: there is no such option; did you mean hard?"),
         ("trainer.max_epohs=3", "trainer.max_epohs is not a setting; did you mean trainer.max_epochs?"),
         ("dataset.rot=/x", "dataset.rot is not a setting; did you mean dataset.root?"),
+        (
+            "mining.form=reweight",
+            "Only mining=debiased and mining=hard have mining.form. Choose one of them; in a sweep over mining, write "
+            "++mining.form=reweight.",
+        ),
     ],
 )
 def test_wrong_overrides_name_the_nearest(override: str, sentence: str, capsys) -> None:

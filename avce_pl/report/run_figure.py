@@ -51,7 +51,7 @@ def draw_run(folder: Path, record: dict[str, Any]) -> Path:
             class_accuracy(top.subplots(), record)
             learning_curve(bottom.subplots(), history, ACCURACY, "accuracy")
         else:
-            plane(left.subplots(), faces)
+            plane(left.subplots(), faces, record["data"]["test_split"])
             for axes, (name, colour) in zip(top.subplots(1, 2), AXES, strict=True):
                 agreement(axes, table, record, name, colour)
             learning_curve(bottom.subplots(), history, CCC, "CCC")
@@ -72,10 +72,11 @@ def caption(record: dict[str, Any], faces: int) -> str:
     return text
 
 
-def plane(axes: Axes, faces: pd.DataFrame) -> None:
+def plane(axes: Axes, faces: pd.DataFrame, split: str) -> None:
     """Places faces at their true point, with a line to the predicted one."""
     axes.set(xlim=(-1.12, 1.12), ylim=(-1.12, 1.12), aspect="equal")
-    axes.set_title("Test faces at their true valence and arousal; the line leads to the prediction")
+    faces_of = "Test" if split == "test" else "Validation"
+    axes.set_title(f"{faces_of} faces at their true valence and arousal; the line leads to the prediction")
     axes.set_xlabel("valence  (unpleasant → pleasant)")
     axes.set_ylabel("arousal  (calm → excited)")
     axes.add_patch(Circle((0, 0), 1, fill=False, color=style.FAINT, linewidth=0.8))
@@ -110,10 +111,12 @@ def plane(axes: Axes, faces: pd.DataFrame) -> None:
 def agreement(axes: Axes, table: pd.DataFrame, record: dict[str, Any], name: str, colour: str) -> None:
     """Predicted against true values of one axis, over the whole test split."""
     axes.plot([-1, 1], [-1, 1], color=style.FAINT, linewidth=1)
-    axes.scatter(table[name], table[f"predicted_{name}"], s=6, alpha=0.35, color=colour, linewidth=0)
+    predicted = table[f"predicted_{name}"]
+    axes.scatter(table[name], predicted, s=6, alpha=0.35, color=colour, linewidth=0)
+    beyond = (predicted.abs() > 1).sum()
     ticks = [-1, -0.5, 0, 0.5, 1]
     axes.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xticks=ticks, yticks=ticks)
-    axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}")
+    axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}" + (f" ({beyond:,} beyond ±1)" if beyond else ""))
     test = record["test"]
     axes.set_title(f"{name.capitalize()}: CCC {test[f'test/ccc_{name}']:.3f}")
 
