@@ -36,8 +36,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Results]
 def test_it_is_what_one_process_does(results: tuple[Results, Results], kind: str, tolerance: float) -> None:
     one, two = results
     assert len(one["avce for 50 steps"]["losses"]) == 50
-    assert len(one) == 18
-    for name, expected in one.items():
+    double = {name: expected for name, expected in one.items() if "float32" not in name}
+    assert len(double) == 18
+    for name, expected in double.items():
         exact = 1e-9 if name == "no BatchNorm in the heads" else tolerance
         torch.testing.assert_close(
             two[name][kind],
@@ -46,6 +47,23 @@ def test_it_is_what_one_process_does(results: tuple[Results, Results], kind: str
             atol=exact,
             msg=lambda text: f"{name}: {text}",  # noqa: B023
         )
+
+
+def test_it_is_what_one_process_does_in_single_precision_too(results: tuple[Results, Results]) -> None:
+    """To 1e-5, but for what has no gradient: biases before BatchNorm, which its means follow and nothing sees.
+
+    AVCE for 10 steps only: where an entry leaves SparseMax's support one rounding earlier, trainings part.
+    """
+    one, two = results
+    idle = ("encoder.0.bias", "regressor.1.bias", "head.0.bias", "layers.0.bias", "running_mean")
+    single = [name for name in one if "float32" in name]
+    assert len(single) == 3
+    for name in single:
+        assert len(one[name]["losses"]) == (10 if name.startswith("avce") else 50)
+        torch.testing.assert_close(two[name]["losses"], one[name]["losses"], rtol=0, atol=1e-5)
+        for key, expected in one[name]["weights"].items():
+            if not key.endswith(idle):
+                torch.testing.assert_close(two[name]["weights"][key], expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow
