@@ -16,12 +16,15 @@ from omegaconf import DictConfig
 
 log = logging.getLogger(__name__)
 
+_FOLDER = "AVCE_SWEEP"
+
 
 class SweepProgress(Callback):
     """Writes one line whenever a row of a ``-m`` run has ended, whichever launcher runs the rows.
 
     Rows can end in other processes and on other machines, so what they share is a folder: ``sweep.json`` says how
-    many rows there are and when they were started, and every row that ends leaves an empty file in ``ended/``.
+    many rows there are and when they were started, and every row that ends leaves an empty file in ``ended/``. Which
+    folder it is, processes inherit in their environment: rows may differ in ``name``, and so in their own folders.
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -29,7 +32,8 @@ class SweepProgress(Callback):
         arguments = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
         overrides = OverridesParser.create().parse_overrides([*arguments, *config.hydra.overrides.task])
         (rows,) = BasicSweeper.split_arguments(overrides, None)
-        folder = _folder(config)
+        folder = Path(config.hydra.sweep.dir).absolute() / ".sweep"
+        os.environ[_FOLDER] = str(folder)
         ended = folder / "ended"
         ended.mkdir(parents=True, exist_ok=True)
         for file in ended.iterdir():
@@ -47,9 +51,9 @@ class SweepProgress(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Says how many rows are done, and how long the others will take at the pace so far."""
-        folder = _folder(config)
-        if "num" not in config.hydra.job or not (folder / "sweep.json").exists():
+        if "num" not in config.hydra.job or _FOLDER not in os.environ:
             return  # a single run
+        folder = Path(os.environ[_FOLDER])
         sweep = json.loads((folder / "sweep.json").read_text())
         # a row that was done before takes no time, and says nothing of the pace
         trained = time.time() - self._began > 5
@@ -63,7 +67,3 @@ class SweepProgress(Callback):
             seconds = (time.time() - sweep["started"]) / trainings * left
             text += f"; about {timedelta(seconds=round(seconds))} left"
         log.info(text)
-
-
-def _folder(config: DictConfig) -> Path:
-    return Path(config.hydra.sweep.dir) / ".sweep"

@@ -38,9 +38,10 @@ def test_one_row_fails_the_others_run_and_the_same_command_repairs_it(tiny: list
 
 
 def test_ctrl_c_ends_the_sweep_and_not_only_the_row(tiny: list[str], tmp_path: Path) -> None:
-    sweep = ("run.py", "-m", *tiny, "trainer.max_epochs=3", "crl_formula=none", "seed=0,1")
+    sweep = ("run.py", "-m", *tiny, "trainer.max_epochs=3", "crl_formula=none", "seed=0,1", "name=of_${seed}")
+    rows = [tmp_path / f"outputs/of_{seed}/synthetic/avce/al/none/none/seed_{seed}" for seed in (0, 1)]
     process = start(*sweep)
-    last = tmp_path / "outputs" / ROWS / "none/seed_0/checkpoints/last.ckpt"
+    last = rows[0] / "checkpoints/last.ckpt"
     while not last.exists():
         assert process.poll() is None, finish(process)
         time.sleep(0.02)
@@ -50,10 +51,11 @@ def test_ctrl_c_ends_the_sweep_and_not_only_the_row(tiny: list[str], tmp_path: P
         pytest.fail("the sweep was over before the signal came")
     assert code == 130
     assert "the same command goes on from here" in " ".join(err.split())
-    assert not (tmp_path / "outputs" / ROWS / "none/seed_1").exists()
-    code, _, err = call(*sweep)
+    assert not rows[1].exists()
+    code, out, err = call(*sweep)
     assert code == 0, err
-    assert all((tmp_path / "outputs" / ROWS / f"none/seed_{seed}/metrics.json").exists() for seed in (0, 1))
+    assert all((row / "metrics.json").exists() for row in rows)
+    assert "row 2 of 2 has ended (seed=1)" in " ".join(out.split())
 
 
 def test_several_devices_in_a_sweep_are_refused(tiny: list[str], tmp_path: Path) -> None:
