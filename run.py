@@ -11,12 +11,12 @@ import hydra
 from omegaconf import DictConfig
 
 from avce_pl.command_line import explain, help_text
+from avce_pl.errors import Interrupted
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> float:
     """Runs one row; returns its best monitored value."""
-    from avce_pl.errors import Interrupted
     from avce_pl.experiment import run_experiment  # torch is imported when there is something to train
 
     try:
@@ -31,5 +31,8 @@ if __name__ == "__main__":
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands every error over instead of printing it in its own way
     try:
         main()
+    except KeyboardInterrupt:  # while data are read, or by a launcher that waits for its rows
+        stopped = Interrupted("Interrupted. What is finished is kept: the same command goes on from there.", 130)
+        sys.exit(explain(stopped, []))
     except Exception as error:
         sys.exit(explain(error, sys.argv[1:]))

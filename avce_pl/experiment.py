@@ -111,7 +111,7 @@ def run_experiment(config: DictConfig) -> float:
         (folder / "failed.txt").unlink(missing_ok=True)
         try:
             record = _run(settings, folder)
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             if not _leads():
                 sys.exit(0)  # the launcher kills the first process when another ends with a code
             raise

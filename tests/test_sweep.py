@@ -1,5 +1,6 @@
 """Sweeps as a user starts them: rows that fail, that are interrupted, and beside each other."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -56,6 +57,23 @@ def test_ctrl_c_ends_the_sweep_and_not_only_the_row(tiny: list[str], tmp_path: P
     assert code == 0, err
     assert all((row / "metrics.json").exists() for row in rows)
     assert "row 2 of 2 has ended (seed=1)" in " ".join(out.split())
+
+
+def test_ctrl_c_in_a_sweep_of_several_processes_and_before_training(tiny: list[str], tmp_path: Path) -> None:
+    sweep = ["run.py", "-m", *tiny, "trainer.max_epochs=20", "crl_formula=none", "seed=0,1", "trainer.num_threads=1"]
+    sweep += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    drawing = ["run.py", *tiny, "dataset.images_per_subject=400", f"dataset.cache_dir={tmp_path}/cache", "name=drawing"]
+    for command, begun in ((sweep, "last.ckpt"), (drawing, "*.partial/images.npy")):
+        process = start(*command, start_new_session=True)
+        while not any(path.stat().st_size > 100_000 for path in tmp_path.rglob(begun)):
+            assert process.poll() is None, finish(process)
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
+        code, _, err = finish(process)
+        assert code == 130
+        assert "the same command goes on from" in " ".join(err.split())
+        assert "Traceback" not in err
+    assert not list(tmp_path.rglob("failed.txt"))
 
 
 def test_several_devices_in_a_sweep_are_refused(tiny: list[str], tmp_path: Path) -> None:

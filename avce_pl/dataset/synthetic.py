@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -189,7 +190,8 @@ def _generator_digest() -> str:
 
 
 def _start_worker() -> None:
-    """Keeps OpenCV to one thread, and ends the process with its parent: it inherited the cache's lock."""
+    """Keeps OpenCV to one thread, and ends the process with its parent, which Ctrl-C is for: it has the cache's lock."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
 
     def follow() -> None:
