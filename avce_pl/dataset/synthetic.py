@@ -4,12 +4,12 @@ import hashlib
 import os
 import signal
 import threading
+import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Unpack
 
@@ -104,7 +104,7 @@ class ProceduralDataModule(FaceDataModule):
         landmarks: list[NDArray[np.float32]] = []
 
         def images() -> Iterator[NDArray[np.uint8]]:
-            with ProcessPoolExecutor(initializer=_start_worker) as pool:
+            with ProcessPoolExecutor(initializer=_start_worker, initargs=(os.getpid(),)) as pool:
                 drawn = pool.map(partial(_draw_person, people, self.resize_size), [subject for _, subject in subjects])
                 shown = track(drawn, "Drawing faces", len(subjects))
                 for (split, subject), faces in zip(subjects, shown, strict=True):
@@ -189,15 +189,14 @@ def _generator_digest() -> str:
     return source.hexdigest()
 
 
-def _start_worker() -> None:
-    """Keeps OpenCV to one thread, and ends the process with its parent, which Ctrl-C is for: it has the cache's lock."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _start_worker(parent: int) -> None:
+    """Keeps OpenCV to one thread, and ends the process with its parent: it inherited the cache's lock."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     cv2.setNumThreads(0)
 
     def follow() -> None:
-        parent = parent_process()
-        assert parent is not None
-        parent.join()
+        while os.getppid() == parent:  # the standard library's `parent_process` is not known in a row of joblib's
+            time.sleep(1)
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
