@@ -17,6 +17,8 @@ from avce_pl.report.runs import Run
 from avce_pl.report.statistics import AXES, Array, gini, groups, mean_difference, resampling_unit
 
 FEATURES = ("eyes", "brows", "mouth", "nose")
+_NARROWEST = 11.0
+"""Inches; the two panels of bars and the title need them, however few faces are shown."""
 _GREYS = ("#1f2937", "#9ca3af", "#4b5563", "#d1d5db", "#6b7280", "#e5e7eb")
 _HATCHES = ("", "", "///", "...", "xxx", "\\\\\\")
 
@@ -120,7 +122,8 @@ def _draw(
     side = min(1.35, 11.0 / columns)
     heights = [side * (1 + rows) + 0.9, 3.2 if len(many.regions) else 0.1]
     with mpl.rc_context(style.RC):
-        figure = Figure(figsize=(side * columns + 1.6, sum(heights) + 0.5 + 0.25 * len(lines)), layout="constrained")
+        width = max(side * columns + 1.6, _NARROWEST)
+        figure = Figure(figsize=(width, sum(heights) + 0.5 + 0.25 * len(lines)), layout="constrained")
         figure.suptitle("\n".join([f"{title}; {source(runs)}", *lines]), fontsize=10, color="#374151")
         top, bottom = cast(Any, figure.subfigures(2, 1, height_ratios=heights))
         _gallery(top, runs[0], shown, maps)
