@@ -276,11 +276,12 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         elif settings.backbone.get("weights") is None and settings.init_from is None:
             module.initialise(_first_images(datamodule, 256))
         log.info(
-            "%s on %s: %d px, %d epochs, batches of %d, run folder %s",
+            "%s on %s: %d px, %d epoch%s, batches of %d, run folder %s",
             settings.method["name"],
             settings.dataset["name"],
             settings.dataset["image_size"],
             settings.trainer.max_epochs,
+            "s" * (settings.trainer.max_epochs > 1),
             datamodule.batch_size,
             folder,
         )

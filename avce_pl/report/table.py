@@ -379,6 +379,6 @@ def _budget(done: Sequence[Record]) -> Iterator[str]:
     for key, text in shown.items():
         values = {record.settings.get(key) for record in done}
         if len(values) == 1 and (value := values.pop()) is not None and not isinstance(value, float):
-            texts.append(text.format(value))
+            texts.append(text.format(value).removesuffix("s" if value == 1 else ""))
     if texts:
         yield f"Budget: {', '.join(texts)}."

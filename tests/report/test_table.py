@@ -191,7 +191,7 @@ def test_every_table_prints_what_is_published_and_asks_for_what_its_sweeps_have(
     assert all(f"{value:.{layout.decimals}f}" in text for value in printed)
     assert "procedural faces" in text.lower()
     assert "not comparable with the published ones" in text
-    assert "Budget: 64 px, 1 epochs." in text
+    assert "Budget: 64 px, 1 epoch." in text
     missing = next(note for note in table.notes if note.startswith("Fewer runs"))
     assert missing.count("seed") == len(layout.asked) * len(layout.seeds) - 1
     for key, options in layout.rows.items():
