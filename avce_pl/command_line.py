@@ -83,7 +83,7 @@ def _check_override(argument: str, message: str) -> str | None:
         known |= {f"{group}.{k}" for option in (CONF / group).glob("*.yaml") for k in _keys(option)}
     if key not in known:
         return f"{key} is not a setting{nearest(key, known)}"
-    if f"'{key}'" not in message:
+    if f"override '{key}'" not in message:
         return None
     # Hydra looks at what does not vary before it looks at the rows, where the group still has its default option
     group, _, name = key.partition(".")
