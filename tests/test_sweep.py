@@ -59,12 +59,17 @@ def test_ctrl_c_ends_the_sweep_and_not_only_the_row(tiny: list[str], tmp_path: P
     assert "row 2 of 2 has ended (seed=1)" in " ".join(out.split())
 
 
+def heed_ctrl_c() -> None:
+    """Where the tests run in the background, Ctrl-C is ignored, and every process inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_in_a_sweep_of_several_processes_and_before_training(tiny: list[str], tmp_path: Path) -> None:
     sweep = ["run.py", "-m", *tiny, "trainer.max_epochs=20", "crl_formula=none", "seed=0,1", "trainer.num_threads=1"]
     sweep += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     drawing = ["run.py", *tiny, "dataset.images_per_subject=400", f"dataset.cache_dir={tmp_path}/cache", "name=drawing"]
     for command, begun in ((sweep, "last.ckpt"), (drawing, "*.partial/images.npy")):
-        process = start(*command, start_new_session=True)
+        process = start(*command, start_new_session=True, preexec_fn=heed_ctrl_c)
         while not any(path.stat().st_size > 100_000 for path in tmp_path.rglob(begun)):
             assert process.poll() is None, finish(process)
             time.sleep(0.02)
