@@ -5,6 +5,7 @@
 """
 
 import os
+import signal
 import sys
 
 import hydra
@@ -12,6 +13,13 @@ from omegaconf import DictConfig
 
 from avce_pl.command_line import explain, help_text
 from avce_pl.errors import Interrupted
+
+STOPPED = "Interrupted. What is finished is kept: the same command goes on from there."
+
+
+def terminated(number: int, frame: object) -> None:
+    """Handles SIGTERM where no training does: while data are read, or a launcher waits for its rows."""
+    raise Interrupted(STOPPED, 128 + number)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -28,11 +36,11 @@ def main(config: DictConfig) -> float:
 if __name__ == "__main__":
     if {"--help", "-h"} & set(sys.argv[1:]):
         sys.exit(print(help_text()))
+    signal.signal(signal.SIGTERM, terminated)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands every error over instead of printing it in its own way
     try:
         main()
-    except KeyboardInterrupt:  # while data are read, or by a launcher that waits for its rows
-        stopped = Interrupted("Interrupted. What is finished is kept: the same command goes on from there.", 130)
-        sys.exit(explain(stopped, []))
+    except KeyboardInterrupt:
+        sys.exit(explain(Interrupted(STOPPED, 130), []))
     except Exception as error:
         sys.exit(explain(error, sys.argv[1:]))

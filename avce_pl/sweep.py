@@ -14,9 +14,11 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from avce_pl.processes import end_with_parent
+
 log = logging.getLogger(__name__)
 
-_FOLDER = "AVCE_SWEEP"
+_FOLDER, _PROCESS = "AVCE_SWEEP", "AVCE_SWEEP_PROCESS"
 
 
 class SweepProgress(Callback):
@@ -33,7 +35,7 @@ class SweepProgress(Callback):
         overrides = OverridesParser.create().parse_overrides([*arguments, *config.hydra.overrides.task])
         (rows,) = BasicSweeper.split_arguments(overrides, None)
         folder = Path(config.hydra.sweep.dir).absolute() / ".sweep"
-        os.environ[_FOLDER] = str(folder)
+        os.environ |= {_FOLDER: str(folder), _PROCESS: str(os.getpid())}
         ended = folder / "ended"
         ended.mkdir(parents=True, exist_ok=True)
         for file in ended.iterdir():
@@ -46,8 +48,10 @@ class SweepProgress(Callback):
         log.info("%d rows in %s; a row that is finished already is not run again", len(rows), folder.parent)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Notes when the row began."""
+        """Notes when the row began; a process of joblib's ends with the sweep, or it would wait for rows for ever."""
         self._began = time.time()
+        if (sweep := os.environ.pop(_PROCESS, "")) == str(os.getppid()):
+            end_with_parent(int(sweep))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Says how many rows are done, and how long the others will take at the pace so far."""

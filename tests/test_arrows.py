@@ -53,7 +53,7 @@ def test_arrows(file: Path) -> None:
         assert not used & {"torch", "pytorch_lightning"}
     if here == "report":
         assert not used & {"torch", "pytorch_lightning", "torchmetrics", "torchvision"}
-        assert parts <= {"errors", "progress", "resources"}
+        assert parts <= {"errors", "processes", "progress", "resources"}
     if here not in ("experiment", "sweep"):
         assert not used & {"hydra", "omegaconf"}
     if here not in ("tracking", "dashboard"):

@@ -64,21 +64,40 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_ctrl_c_in_a_sweep_of_several_processes_and_before_training(tiny: list[str], tmp_path: Path) -> None:
-    sweep = ["run.py", "-m", *tiny, "trainer.max_epochs=20", "crl_formula=none", "seed=0,1", "trainer.num_threads=1"]
+def test_several_processes_end_together_however_they_are_ended(tiny: list[str], tmp_path: Path) -> None:
+    """Ctrl-C and SIGTERM reach all processes of a command, a kill -9 the first one alone."""
+    sweep = ["run.py", "-m", *tiny, "trainer.max_epochs=40", "crl_formula=none", "seed=0,1", "trainer.num_threads=1"]
     sweep += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     drawing = ["run.py", *tiny, "dataset.images_per_subject=400", f"dataset.cache_dir={tmp_path}/cache", "name=drawing"]
-    for command, begun in ((sweep, "last.ckpt"), (drawing, "*.partial/images.npy")):
+    for command, begun, number in (
+        ([*sweep, "name=interrupted"], "interrupted/**/last.ckpt", signal.SIGINT),
+        ([*sweep, "name=terminated"], "terminated/**/last.ckpt", signal.SIGTERM),
+        ([*sweep, "name=killed"], "killed/**/last.ckpt", signal.SIGKILL),
+        (drawing, "*.partial/images.npy", signal.SIGINT),
+    ):
         process = start(*command, start_new_session=True, preexec_fn=heed_ctrl_c)
         while not any(path.stat().st_size > 100_000 for path in tmp_path.rglob(begun)):
             assert process.poll() is None, finish(process)
             time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
+        (os.kill if number == signal.SIGKILL else os.killpg)(process.pid, number)
         code, _, err = finish(process)
-        assert code == 130
-        assert "the same command goes on from" in " ".join(err.split())
-        assert "Traceback" not in err
+        if number != signal.SIGKILL:
+            assert code == 128 + number
+            assert "the same command goes on from" in " ".join(err.split())
+            assert "Traceback" not in err
+        assert ended(process.pid)
     assert not list(tmp_path.rglob("failed.txt"))
+
+
+def ended(group: int) -> bool:
+    """Whether no process of a group is left after some seconds."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def test_several_devices_in_a_sweep_are_refused(tiny: list[str], tmp_path: Path) -> None:

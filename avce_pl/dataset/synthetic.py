@@ -3,8 +3,6 @@
 import hashlib
 import os
 import signal
-import threading
-import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +23,7 @@ from avce_pl.dataset.datamodule import FaceDataModule, FaceOptions, Positive, Se
 from avce_pl.dataset.index import LABELS, FaceIndex
 from avce_pl.dataset.loading import Images
 from avce_pl.dataset.task import Task
+from avce_pl.processes import end_with_parent
 from avce_pl.progress import track
 from avce_pl.synthesis import Face, FaceStyle, Rendered, render, sample_face
 from avce_pl.synthesis.labels import LabelStyle
@@ -193,10 +192,4 @@ def _start_worker(parent: int) -> None:
     """Keeps OpenCV to one thread, and ends the process with its parent: it inherited the cache's lock."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     cv2.setNumThreads(0)
-
-    def follow() -> None:
-        while os.getppid() == parent:  # the standard library's `parent_process` is not known in a row of joblib's
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+    end_with_parent(parent)

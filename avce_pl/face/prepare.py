@@ -11,7 +11,6 @@ import math
 import os
 import shutil
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 from hashlib import blake2b
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +35,7 @@ from avce_pl.errors import AvceError, Interrupted
 from avce_pl.face.crop import Box, crop_face, misplaced
 from avce_pl.face.detection import Detection, Detector, DetectorName, Image, choose, detector
 from avce_pl.face.media import decode, promised_frames, read_video
+from avce_pl.processes import end_with_parent
 
 READERS = {"aff_wild": "AffWildDataModule", "aff_wild2": "AffWild2DataModule", "afew_va": "AfewVaDataModule"}
 """The data sets of videos, and the class that reads each."""
@@ -310,7 +310,7 @@ def _run(jobs: list[_Job], out: Path, settings: PrepareSettings, processes: int)
         expected = [_expected(job.source) for job in todo]
         context = get_context("spawn")
         counter, stop = context.Value("q", 0), context.Event()
-        pool = ProcessPoolExecutor(min(processes, len(todo)), context, _start, (counter, stop))
+        pool = ProcessPoolExecutor(min(processes, len(todo)), context, _start, (counter, stop, os.getpid()))
         with _Progress(len(jobs), len(records), sum(expected)) as progress:
             try:
                 waiting = {pool.submit(_prepare_video, job, out, settings) for job in todo}
@@ -379,20 +379,13 @@ _counter: Any = None
 _stop: Any = None
 
 
-def _start(counter: Any, stop: Any) -> None:
+def _start(counter: Any, stop: Any, parent: int) -> None:
     """Prepares a process: one thread, deaf to Ctrl-C (the parent says when to stop), and gone with its parent."""
     global _counter, _stop
     _counter, _stop = counter, stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
-    parent = parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+    end_with_parent(parent)
 
 
 @lru_cache(maxsize=1)
