@@ -101,6 +101,15 @@ def _open(folder: Path, answers: "multiprocessing.Queue[tuple[str, int]]") -> No
     answers.put((data.fingerprint, len(data.images)))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_process_of_any_kind_can_have_faces_drawn(method: str, tmp_path: Path) -> None:
+    context: Any = multiprocessing.get_context(method)
+    process = context.Process(target=_open, args=(tmp_path, context.Queue()))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
 def test_a_kill_in_the_middle_leaves_nothing_wrong(tmp_path: Path) -> None:
     answers: multiprocessing.Queue[tuple[str, int]] = multiprocessing.Queue()
 
