@@ -104,10 +104,12 @@ def _open(folder: Path, answers: "multiprocessing.Queue[tuple[str, int]]") -> No
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_process_of_any_kind_can_have_faces_drawn(method: str, tmp_path: Path) -> None:
     context: Any = multiprocessing.get_context(method)
-    process = context.Process(target=_open, args=(tmp_path, context.Queue()))
+    answers = context.Queue()
+    process = context.Process(target=_open, args=(tmp_path, answers))
     process.start()
     process.join()
     assert process.exitcode == 0
+    assert answers.get()[1] == 360
 
 
 def test_a_kill_in_the_middle_leaves_nothing_wrong(tmp_path: Path) -> None:
