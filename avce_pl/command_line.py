@@ -78,17 +78,21 @@ def _check_override(argument: str, message: str) -> str | None:
         return f"{key}={wrong[0]}: there is no such option{nearest(wrong[0], groups[key])}" if wrong else None
     if key.startswith("hydra"):
         return None
-    known = set(groups) | {k for k in _keys(CONF / "config.yaml") if k not in ("defaults", "hydra")}
-    for group in groups:
-        known |= {f"{group}.{k}" for option in (CONF / group).glob("*.yaml") for k in _keys(option)}
+    owners: dict[str, list[str]] = {}  # key of a group -> the options that have it
+    for group, options in groups.items():
+        for option in sorted(options):
+            for name in _keys(CONF / group / f"{option}.yaml"):
+                owners.setdefault(f"{group}.{name}", []).append(f"{group}={option}")
+    known = {*groups, *owners, *_keys(CONF / "config.yaml")} - {"defaults", "hydra"}
     if key not in known:
         return f"{key} is not a setting{nearest(key, known)}"
     if f"override '{key}'" not in message:
         return None
     # Hydra looks at what does not vary before it looks at the rows, where the group still has its default option
-    group, _, name = key.partition(".")
-    options = " and ".join(f"{group}={o.stem}" for o in sorted((CONF / group).glob("*.yaml")) if name in _keys(o))
-    return f"Only {options} have {key}. Choose one of them; in a sweep over {group}, write ++{argument}."
+    group = key.partition(".")[0]
+    return (
+        f"Only {' and '.join(owners[key])} have {key}. Choose one of them; in a sweep over {group}, write ++{argument}."
+    )
 
 
 def _groups() -> dict[str, set[str]]:
