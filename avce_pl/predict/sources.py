@@ -21,7 +21,8 @@ from avce_pl.predict.model import read_image
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
 
-_AHEAD = 8
+_AHEAD = 16
+"""Frames read ahead: as many as the network takes at a time, or decoding would wait for it."""
 
 
 @dataclass(frozen=True)
