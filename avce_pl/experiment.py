@@ -47,6 +47,7 @@ from avce_pl.errors import AvceError, Interrupted
 from avce_pl.method.base import Method
 from avce_pl.metrics.expression import ExpressionMetrics
 from avce_pl.predict.run_folder import open_run, run_digest
+from avce_pl.report.records import read_identity, read_metrics
 from avce_pl.report.run_figure import draw_run
 from avce_pl.report.summary import print_run
 from avce_pl.settings import Settings, nearest, read_settings
@@ -231,10 +232,9 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
     digest = run_digest(identity)
 
     _refuse_other_run(folder, identity, force=settings.force and _leads())
-    finished = folder / "metrics.json"
-    if finished.exists():
+    if done := read_metrics(folder):
         log.info("already done: %s (force=true runs it again)", folder)
-        return cast(dict[str, Any], json.loads(finished.read_text()))
+        return done
     if _leads():
         _write(folder / "config.yaml", OmegaConf.to_yaml(config))
         _write(folder / "identity.json", json.dumps(identity, indent=1, sort_keys=True))
@@ -307,7 +307,7 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         if _leads():
             predictions.write(folder)
             draw_run(folder, record)
-            _write(finished, json.dumps(record, indent=1))
+            _write(folder / "metrics.json", json.dumps(record, indent=1))
     finally:
         interruption.uninstall()
         if tracker is not None:
@@ -367,15 +367,13 @@ def _origin(settings: Settings) -> dict[str, Any]:
 
 
 def _refuse_other_run(folder: Path, identity: Mapping[str, Any], *, force: bool) -> None:
-    file = folder / "identity.json"
     if force:
         for entry in folder.iterdir():
             if entry.name != ".lock":
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     nothing_to_lose = not (folder / "checkpoints").exists() and not (folder / "metrics.json").exists()
-    if nothing_to_lose or not file.exists():
+    if nothing_to_lose or not (there := read_identity(folder)):
         return
-    there = json.loads(file.read_text())
     keys = [key for key in sorted({*there, *identity}) if there.get(key) != identity.get(key)]
     if keys:
         changes = ", ".join(f"{key} (there {there.get(key)}, now {identity.get(key)})" for key in keys)

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from avce_pl.dataset.augmentation import normalise, resize_side
 from avce_pl.errors import AvceError
 from avce_pl.heads import Regressor
 from avce_pl.predict.specification import DEFAULT_MARGIN, Specification
+from avce_pl.report.records import read_config, read_identity, read_metrics
 
 
 class InferenceNetwork(nn.Module):
@@ -104,7 +104,7 @@ def open_run(path: Path | str) -> RunFolder:
     """Reads what a run's folder says about its model.
 
     Raises:
-        AvceError: the folder holds no finished run.
+        AvceError: the folder holds no trained run, or is damaged.
     """
     path = Path(path)
     if not (path / "config.yaml").is_file() or not (path / "checkpoints" / "best.ckpt").is_file():
@@ -112,16 +112,11 @@ def open_run(path: Path | str) -> RunFolder:
             f"{path} holds no trained run (config.yaml and checkpoints/best.ckpt). Give the folder that "
             "`python run.py` printed at its end."
         )
-    try:
-        config = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-        dataset, image_size = config["dataset"], int(config["dataset"]["image_size"])
-        config["backbone"]["_target_"], config["method"]["name"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise AvceError(
-            f"{path / 'config.yaml'} is not the configuration of a run ({type(error).__name__}: {error}). "
-            "Restore it, or train again."
-        ) from error
-    identity = _identity(path)
+    config = read_config(path)
+    dataset, image_size = config["dataset"], int(config["dataset"]["image_size"])
+    identity = read_identity(path)
+    if not identity:
+        raise AvceError(f"{path / 'identity.json'} is missing. Restore it, or train again.")
     return RunFolder(
         path,
         config,
@@ -155,15 +150,5 @@ def run_digest(identity: Mapping[str, Any]) -> str:
 
 def _margin(path: Path) -> float:
     """How training's crops were made, by the run's record; the default where nobody knows."""
-    try:
-        margin = json.loads((path / "metrics.json").read_text(encoding="utf-8"))["data"]["margin"]
-    except (OSError, ValueError, KeyError):  # imported, still training, or of an older version
-        return DEFAULT_MARGIN
+    margin = read_metrics(path).get("data", {}).get("margin")  # imported, still training, or not on record: None
     return DEFAULT_MARGIN if margin is None else float(margin)
-
-
-def _identity(path: Path) -> dict[str, Any]:
-    try:
-        return cast(dict[str, Any], json.loads((path / "identity.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise AvceError(f"{path / 'identity.json'} is missing or damaged. Restore it, or train again.") from error

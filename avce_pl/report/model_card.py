@@ -1,14 +1,14 @@
 """``MODEL_CARD.md`` of a run: what was trained on what, how well it does, and what it must not be used for."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from avce_pl.errors import AvceError
+from avce_pl.report.records import read_config, read_metrics
+from avce_pl.report.runs import read_predictions
 from avce_pl.report.statistics import AXES, RESAMPLES, intervals, resampling_unit
 from avce_pl.report.summary import METRICS
 
@@ -34,20 +34,19 @@ def write_model_card(folder: Path) -> Path:
     """Writes ``MODEL_CARD.md`` into the folder of a finished run, or of imported weights.
 
     Raises:
-        AvceError: the folder holds no finished run, or cannot be written.
+        AvceError: the folder holds no finished run, is damaged, or cannot be written.
     """
     if not (folder / "config.yaml").is_file():
         raise AvceError(f"{folder} holds no run. Give the folder that `python run.py` printed at its end.")
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    config = read_config(folder)
     if config["dataset"]["name"] == "official":
         return _write(folder, _imported(config))
-    if not (folder / "metrics.json").is_file():
+    record = read_metrics(folder)
+    if not record:
         raise AvceError(f"{folder} has not finished its training. Let it finish first: run its command again.")
-    record = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    table = pd.read_parquet(folder / "predictions.parquet")
-    if "predicted_valence" not in table:
+    if "classes" in record["data"]:
         raise AvceError(f"{folder} tells expressions apart; model cards are written for valence and arousal.")
-    return _write(folder, _trained(config, record, table))
+    return _write(folder, _trained(config, record, read_predictions(folder)))
 
 
 def _write(folder: Path, text: str) -> Path:

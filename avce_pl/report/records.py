@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from avce_pl.errors import AvceError
 
 CHOICES = ("dataset", "method", "backbone", "crl_formula", "mining")
@@ -64,19 +66,54 @@ def _records(root: Path) -> Iterator[Record]:
             choices=dict(zip(CHOICES, parts, strict=False)),
             seed=int(folder.name.removeprefix("seed_")),
             state=state,
-            settings=read_json(folder / "identity.json"),
-            metrics=read_json(folder / "metrics.json") if state == "done" else {},
+            settings=read_identity(folder),
+            metrics=read_metrics(folder) if state == "done" else {},
         )
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """What a file of a run's folder holds; empty where there is none.
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What a run's ``metrics.json`` holds; empty unless the run has finished.
 
     Raises:
         AvceError: it is damaged.
     """
+    return _read_json(folder / "metrics.json", ("data", "parameters", "run", "test"))
+
+
+def read_identity(folder: Path) -> dict[str, Any]:
+    """What a run's ``identity.json`` holds; empty unless the run has started to train.
+
+    Raises:
+        AvceError: it is damaged.
+    """
+    return _read_json(folder / "identity.json")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What a run's ``config.yaml`` holds.
+
+    Raises:
+        AvceError: it is damaged, or no run's.
+    """
+    file = folder / "config.yaml"
     try:
-        content: dict[str, Any] = json.loads(file.read_text())
+        config: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config["dataset"]["name"], int(config["dataset"]["image_size"])
+        config["backbone"]["name"], config["backbone"]["_target_"], config["method"]["name"]
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise AvceError(
+            f"{file} is not the configuration of a run ({type(error).__name__}: {error}). Restore it, or train again."
+        ) from None
+    return config
+
+
+def _read_json(file: Path, sections: Iterable[str] = ()) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("not an object")
+        if missing := [name for name in sections if not isinstance(content.get(name), dict)]:
+            raise ValueError(f"without {', '.join(missing)}")
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from avce_pl.errors import AvceError
-from avce_pl.report.records import SYNTHETIC, read_json, read_records
+from avce_pl.report.records import SYNTHETIC, read_metrics, read_records
 
 METHODS = {"baseline": "Baseline", "caf": "CAF", "avce": "AVCE"}
 """The paper's names, in the order of its figures."""
@@ -52,22 +52,31 @@ def open_runs(folders: Sequence[Path]) -> list[Run]:
     for folder in folders:
         if any(folder.resolve() == other.resolve() for other, _, _ in found):
             raise AvceError(f"{folder} is given twice.")
-        record = read_json(folder / "metrics.json")
+        record = read_metrics(folder)
         if not record:
             raise AvceError(f"{folder} holds no finished run. Give folders that `python run.py` printed at its end.")
         if "classes" in record["data"]:
             raise AvceError(f"{folder} tells expressions apart; these figures are of valence and arousal.")
-        try:
-            table = pd.read_parquet(folder / "predictions.parquet")
-            table[_COLUMNS]
-        except (OSError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise AvceError(f"{folder / 'predictions.parquet'} cannot be read ({reason}). Run it again.") from None
-        found.append((folder, record, table))
+        found.append((folder, record, read_predictions(folder)))
     order = [*METHODS]
     found.sort(key=lambda run: order.index(run[1]["method"]) if run[1]["method"] in order else len(order))
     labels = _labels([record for _, record, _ in found])
     return [Run(*run, label) for run, label in zip(found, labels, strict=True)]
+
+
+def read_predictions(folder: Path) -> pd.DataFrame:
+    """What the ``predictions.parquet`` of a finished run for valence and arousal holds.
+
+    Raises:
+        AvceError: it cannot be read.
+    """
+    try:
+        table = pd.read_parquet(folder / "predictions.parquet")
+        table[_COLUMNS]
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise AvceError(f"{folder / 'predictions.parquet'} cannot be read ({reason}). Run it again.") from None
+    return table
 
 
 def runs_of_sweep(folder: Path) -> tuple[list[Path], list[str]]:

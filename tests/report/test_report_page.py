@@ -39,7 +39,8 @@ def write_run(outputs: Path, formula: str, seed: int, ccc: float | None, name: s
         test = {"test/ccc_valence": ccc, "test/ccc_arousal": ccc / 2}
         data = {"protocol": "synthetic_video", "fingerprint": "f00", "split_hash": "5517", "rows": {"train": 4800}}
         run = {"commit": commit, "seconds": 70.5, "finished": "2026-11-24T11:31:30Z"}
-        (folder / "metrics.json").write_text(json.dumps({"test": test, "data": data, "run": run, "digest": "d1"}))
+        record = {"test": test, "data": data, "run": run, "parameters": {}, "digest": "d1"}
+        (folder / "metrics.json").write_text(json.dumps(record))
     return folder
 
 

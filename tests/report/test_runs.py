@@ -17,7 +17,7 @@ def write_run(root: Path, method: str = "avce", formula: str = "avce", seed: int
     folder.mkdir(parents=True)
     record = {"name": "sweep", "seed": seed, "dataset": "synthetic_video", "method": method, "backbone": "al"}
     record |= {"crl_formula": formula, "mining": "none", "digest": "d", "run": {"commit": "abc"}}
-    record |= {"data": {"test_split": "test", "fingerprint": "f"}}
+    record |= {"data": {"test_split": "test", "fingerprint": "f"}, "parameters": {}, "test": {}}
     (folder / "metrics.json").write_text(json.dumps(record))
     rng = np.random.default_rng(0)
     columns = {"row": np.arange(100, 100 + faces), "path": [f"{n}.png" for n in range(faces)]}

@@ -26,8 +26,9 @@ def write_run(outputs: Path, formula: str, mining: str, seed: int, ccc: float, *
     shared = {"trainer.max_epochs": 5, "crl_formula.name": formula, "mining.name": mining, "seed": seed}
     (folder / "identity.json").write_text(json.dumps(shared | settings))
     test = {"test/ccc_valence": ccc, "test/ccc_arousal": ccc / 2}
-    data = {"protocol": "synthetic_video", "fingerprint": "f00"}
-    (folder / "metrics.json").write_text(json.dumps({"test": test, "data": data, "run": {"commit": "abc"}}))
+    record = {"test": test, "data": {"protocol": "synthetic_video", "fingerprint": "f00"}}
+    record |= {"parameters": {}, "run": {"commit": "abc"}}
+    (folder / "metrics.json").write_text(json.dumps(record))
     return folder
 
 
@@ -227,7 +228,8 @@ def test_a_sweep_of_expressions_has_a_table_of_accuracies(tmp_path: Path) -> Non
     folder = tmp_path / "mine/synthetic_expression/avce/al/avce/none/seed_0"
     folder.mkdir(parents=True)
     test = {"test/accuracy": 0.5, "test/accuracy_macro": 0.4, "test/f1_macro": 0.3}
-    data = {"protocol": "synthetic", "fingerprint": "f00"}
-    (folder / "metrics.json").write_text(json.dumps({"test": test, "data": data, "run": {"commit": "abc"}}))
+    record = {"test": test, "data": {"protocol": "synthetic", "fingerprint": "f00"}}
+    record |= {"parameters": {}, "run": {"commit": "abc"}}
+    (folder / "metrics.json").write_text(json.dumps(record))
     (folder / "identity.json").write_text('{"seed": 0}')
     assert make_table("mine", tmp_path).cells == [["0.500", "0.400", "0.300", "1"]]
