@@ -34,11 +34,14 @@ def target_class(section: Mapping[str, Any], group: str) -> Any:
     """
     target = str(section.get("_target_"))
     module, _, name = target.rpartition(".")
+    refused = f"{group}._target_={target} is refused: only classes of avce_pl are built from a configuration."
     if not module.startswith("avce_pl."):
-        raise AvceError(
-            f"{group}._target_={target} is refused: only classes of avce_pl are built from a configuration."
-        )
+        raise AvceError(refused)
     try:
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise AvceError(f"{group}._target_={target} cannot be imported: {error}.") from error
+    # what a module of ours imports is within reach too: its functions, and classes of other packages
+    if not isinstance(found, type) or not found.__module__.startswith("avce_pl."):
+        raise AvceError(refused)
+    return found

@@ -91,7 +91,11 @@ def test_weights_to_start_from_and_checkpoints_to_go_on_from(
 
 
 @pytest.mark.parametrize(
-    "target", ["os.system", "subprocess.Popen", "builtins.eval", "avce_pl_evil.Thing", "avce_pl.experiment.os.system"]
+    "target",
+    [
+        *("os.system", "subprocess.Popen", "builtins.eval", "avce_pl_evil.Thing", "avce_pl.experiment.os.system"),
+        *("avce_pl.experiment.os", "avce_pl.experiment.Path", "avce_pl.dataset.cache.cached"),
+    ],
 )
 def test_classes_from_elsewhere_are_not_built(target: str) -> None:
     with pytest.raises(AvceError, match=r"_target_=.* (is refused|cannot be imported)"):
