@@ -13,9 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from avce_pl.errors import AvceError
+from avce_pl.report.records import CHOICES
 
 Section = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+"""A part of a run folder's path: nothing that leads out of `output_root`."""
 
 
 class TrainerSettings(BaseModel):
@@ -57,11 +60,17 @@ class LoggerSettings(BaseModel):
     mode: Literal["auto", "online", "offline"] | None = None
 
 
+class Choice(BaseModel):
+    """The option of a group that names a part of the run's folder."""
+
+    name: FolderName
+
+
 class Settings(BaseModel):
     """The whole configuration of one run, as plain values."""
 
     model_config = ConfigDict(extra="forbid")
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    name: FolderName
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     output_root: Path
     root: Path | None
@@ -90,8 +99,8 @@ class Settings(BaseModel):
     @property
     def folder(self) -> Path:
         """The run's folder, made of the names of what was chosen; no timestamps."""
-        choices = (self.dataset, self.method, self.backbone, self.crl_formula, self.mining)
-        return self.output_root.joinpath(self.name, *(c["name"] for c in choices), f"seed_{self.seed}")
+        names = (getattr(self, group)["name"] for group in CHOICES)
+        return self.output_root.joinpath(self.name, *names, f"seed_{self.seed}")
 
 
 def read_settings(config: Mapping[str, Any]) -> Settings:
@@ -100,7 +109,10 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
     Raises:
         AvceError: a key is unknown or missing, or a value is of the wrong type or out of range.
     """
-    return _checked(Settings, config, "")
+    settings = _checked(Settings, config, "")
+    for group in CHOICES:
+        _checked(Choice, {"name": getattr(settings, group).get("name")}, group)
+    return settings
 
 
 def check_arguments(target: type, section: Mapping[str, Any], where: str, given: Iterable[str]) -> Section:
