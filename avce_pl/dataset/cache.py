@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,6 +15,10 @@ from numpy.typing import NDArray
 
 from avce_pl.errors import AvceError
 
+log = logging.getLogger(__name__)
+
+_SIZES = "sizes.json"
+
 
 def digest(*parts: Any) -> str:
     """Hash of JSON-able settings, for the name of a cache entry."""
@@ -20,27 +26,31 @@ def digest(*parts: Any) -> str:
 
 
 def cached(folder: Path, build: Callable[[Path], None]) -> Path:
-    """The folder, built if it is not there yet.
+    """The folder, built if it is not there yet, or if files in it are missing or of another size than they were.
 
-    ``build`` fills a folder of another name that is renamed when it is complete, so a killed process leaves
-    nothing that could be taken for the real thing. Of several processes one builds and the others wait for
-    it; the lock is the operating system's and ends with its owner.
+    ``build`` fills a folder of another name that is renamed when it is complete and on the disk, so a killed process,
+    or a power failure, leaves nothing that could be taken for the real thing. Of several processes one builds and the
+    others wait for it; the lock is the operating system's and ends with its owner.
 
     Raises:
         AvceError: nothing can be written there.
     """
-    if folder.is_dir():
+    if _whole(folder):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not folder.is_dir():
+            if not _whole(folder):
                 partial = folder.with_name(f"{folder.name}.partial")
-                if partial.exists():
-                    shutil.rmtree(partial)
+                if folder.exists():
+                    log.warning("%s is damaged and is made anew", folder)
+                for old in (folder, partial):
+                    if old.exists():
+                        shutil.rmtree(old)
                 partial.mkdir()
                 try:
                     build(partial)
+                    _seal(partial)
                 except BaseException:  # an interrupt as well: what is half done is of no use and may be large
                     shutil.rmtree(partial, ignore_errors=True)
                     raise
@@ -51,6 +61,29 @@ def cached(folder: Path, build: Callable[[Path], None]) -> Path:
             "writable, or choose another place with dataset.cache_dir=FOLDER."
         ) from error
     return folder
+
+
+def _seal(folder: Path) -> None:
+    """Has the disk keep what is in the folder, and notes how large its files are."""
+    sizes = {}
+    for file in sorted(folder.iterdir()):
+        _keep(file)
+        sizes[file.name] = file.stat().st_size
+    (folder / _SIZES).write_text(json.dumps(sizes))
+    _keep(folder / _SIZES)
+
+
+def _keep(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        sizes = json.loads((folder / _SIZES).read_text())
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def write_images(path: Path, images: Iterable[NDArray[np.uint8]], count: int, side: int) -> None:

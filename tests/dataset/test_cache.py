@@ -34,7 +34,29 @@ def test_what_an_interrupted_build_left_is_thrown_away(tmp_path: Path) -> None:
         cached(tmp_path / "entry", interrupted)
     assert not list(tmp_path.glob("entry*/"))  # the lock is a file
     entry = cached(tmp_path / "entry", lambda folder: (folder / "whole").touch())
-    assert [path.name for path in entry.iterdir()] == ["whole"]
+    assert {path.name for path in entry.iterdir()} == {"whole", "sizes.json"}
+
+
+@pytest.mark.parametrize("file", ["images.npy", "sizes.json"])
+@pytest.mark.parametrize("damage", [None, b"", b"noise", b"[]", b"null"])
+def test_what_is_damaged_is_made_anew(
+    file: str, damage: bytes | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+
+    def build(folder: Path) -> None:
+        write_images(folder / "images.npy", iter(images), 5, 8)
+
+    entry = cached(tmp_path / "entry", build)
+    opened = ImageArray(entry / "images.npy")  # by another training, which goes on with what it has
+    (entry / file).unlink()
+    if damage is not None:
+        (entry / file).write_bytes(damage)
+    array = ImageArray(cached(entry, build) / "images.npy")
+    assert "entry is damaged and is made anew" in caplog.text
+    for row in range(5):
+        np.testing.assert_array_equal(array[row], images[row])
+        np.testing.assert_array_equal(opened[row], images[row])
 
 
 def _build_slowly(folder: Path) -> None:
@@ -72,7 +94,7 @@ def test_after_a_kill_the_next_process_starts_afresh(tmp_path: Path) -> None:
     killed.kill()
     killed.join()
     entry = cached(tmp_path / "entry", lambda folder: (folder / "whole").touch())
-    assert [path.name for path in entry.iterdir()] == ["whole"]
+    assert {path.name for path in entry.iterdir()} == {"whole", "sizes.json"}
 
 
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:

@@ -133,5 +133,5 @@ def test_a_kill_in_the_middle_leaves_nothing_wrong(tmp_path: Path) -> None:
         process.join()
     assert answers.get() == answers.get()
     (entry,) = (path for path in tmp_path.iterdir() if path.is_dir())
-    assert sorted(path.name for path in entry.iterdir()) == ["images.npy", "index.parquet", "landmarks.npy"]
+    assert {path.name for path in entry.iterdir()} == {"images.npy", "index.parquet", "landmarks.npy", "sizes.json"}
     assert len(np.load(entry / "images.npy")) == 360
