@@ -44,6 +44,7 @@ COLUMNS = (*PREPARED_COLUMNS, "confidence")
 """Columns of `PREPARED`: those that readers need, and how sure the detector was."""
 
 _RECORD = "video.json"
+_FRAMES = "frames.csv"
 _PARTIAL = ".partial-"
 _QUALITY = 95
 _PORTION = 500
@@ -82,6 +83,7 @@ class Record:
         bad: Pictures of a sequence of stills that are missing or broken.
         misplaced: Provided boxes that lie outside their frame.
         error: Why nothing could be prepared; "" if it could.
+        table_bytes: Size of ``frames.csv`` beside it, by which a damaged one is known.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Record:
     bad: list[str] = field(default_factory=list)
     misplaced: int = 0
     error: str = ""
+    table_bytes: int = -1
 
     @property
     def fault(self) -> str:
@@ -267,8 +270,8 @@ def _settle(out: Path, settings: PrepareSettings, sources: Sequence[VideoSource]
     path = out / PREPARED_SETTINGS
     if path.exists():
         try:
-            before = json.loads(path.read_text())
-        except ValueError:
+            before = dict(json.loads(path.read_text()))
+        except (ValueError, TypeError):
             raise AvceError(f"{path} is damaged. Delete {out}, or give another --out.") from None
         if different := [f"{k}={before.get(k)} (now {v})" for k, v in now.items() if before.get(k) != v]:
             raise AvceError(
@@ -293,11 +296,17 @@ def _key(source: VideoSource) -> str:
 
 
 def _done(out: Path, job: _Job) -> Record | None:
+    record = _record(out / job.source.name)
+    return record if record and record.key == job.key else None
+
+
+def _record(folder: Path) -> Record | None:
+    """What came of a video; None where it, or its table, is missing or damaged."""
     try:
-        record = Record(**json.loads((out / job.source.name / _RECORD).read_text()))
+        record = Record(**json.loads((folder / _RECORD).read_text()))
+        return record if record.table_bytes == (folder / _FRAMES).stat().st_size else None
     except (OSError, ValueError, TypeError):
         return None
-    return record if record.key == job.key else None
 
 
 # ---------------------------------------------------------------------------------------------- the processes
@@ -402,7 +411,7 @@ def _prepare_video(job: _Job, out: Path, settings: PrepareSettings) -> Record:
     previous = None
     try:
         record.promised = promised_frames(source.path) if source.path else 0
-        with (partial / "frames.csv").open("w", newline="", encoding="utf-8") as file:
+        with (partial / _FRAMES).open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             for number, image in enumerate(_pictures(source, record)):
                 face = None if image is None else _face(image, number, source, record, settings, previous)
@@ -418,6 +427,7 @@ def _prepare_video(job: _Job, out: Path, settings: PrepareSettings) -> Record:
     except AvceError as error:
         shutil.rmtree(partial)
         return Record(source.name, job.key, error=f"{source.name}: {error}")
+    record.table_bytes = (partial / _FRAMES).stat().st_size
     (partial / _RECORD).write_text(json.dumps(asdict(record), indent=2) + "\n")
     if folder.exists():
         shutil.rmtree(folder)  # of a video that has changed since
@@ -486,9 +496,10 @@ def _write_table(out: Path) -> None:
     temporary = out / f".{PREPARED}"
     with temporary.open("w", encoding="utf-8", newline="") as file:
         file.write(",".join(COLUMNS) + "\n")
-        for record in sorted(out.glob(f"*/{_RECORD}")):
-            if not record.parent.name.startswith("."):
-                file.write((record.parent / "frames.csv").read_text(encoding="utf-8"))
+        for folder in sorted(path.parent for path in out.glob(f"*/{_RECORD}") if path.parent.name[0] != "."):
+            if _record(folder) is None:  # of a video that was not given this time
+                raise AvceError(f"{folder} is damaged. Delete it, or prepare that video again.")
+            file.write((folder / _FRAMES).read_text(encoding="utf-8"))
     os.replace(temporary, out / PREPARED)
 
 
@@ -516,7 +527,7 @@ def _prepare_lists(root: Path, out: Path, settings: PrepareSettings, jobs: int) 
         cells = cells.iloc[listed.lines - 2].fillna("")  # the header is line 1
         crops = []
         for source in portions[split]:
-            with (out / source.name / "frames.csv").open(newline="", encoding="utf-8") as file:
+            with (out / source.name / _FRAMES).open(newline="", encoding="utf-8") as file:
                 crops += [row[0] for row in csv.reader(file)]
         name = listed.names["path"]
         cells[name] = crops

@@ -184,6 +184,31 @@ def test_other_settings_names_and_folders_are_refused(tmp_path: Path) -> None:
         prepare([source], tmp_path / "file" / "out", SMALL)
 
 
+def test_what_is_damaged_is_prepared_anew_or_named(tmp_path: Path) -> None:
+    sources = []
+    for number, name in enumerate("ab"):
+        film(tmp_path / f"{name}.mp4", subject=number, frames=3)
+        sources.append(VideoSource(name, tmp_path / f"{name}.mp4", 3))
+    out = tmp_path / "out"
+    prepare(sources, out, SMALL)
+    table = (out / "prepared.csv").read_bytes()
+    for file in ("a/frames.csv", "a/video.json", "prepared.csv"):
+        whole = (out / file).read_bytes()
+        for damaged in (None, b"", whole[: len(whole) // 2], b"\xf2\x9d", b"null", b"[1]", b"{}"):
+            (out / file).unlink()
+            if damaged is not None:
+                (out / file).write_bytes(damaged)
+            prepare(sources, out, SMALL)
+            assert (out / "prepared.csv").read_bytes() == table, (file, damaged)
+    (out / "a/frames.csv").write_bytes(b"")
+    with pytest.raises(AvceError, match=r"out/a is damaged"):
+        prepare(sources[1:], out, SMALL)
+    for damaged in (b"", b"\xf2\x9d", b"null", b"[1]"):
+        (out / "prepared.json").write_bytes(damaged)
+        with pytest.raises(AvceError, match=r"prepared.json is damaged"):
+            prepare(sources, out, SMALL)
+
+
 def test_lists_are_written_anew_with_the_labels_as_they_were(tmp_path: Path) -> None:
     root, out = tmp_path / "faces", tmp_path / "out"
     write_csv(root, train=6, val=3, size=96)
