@@ -8,6 +8,8 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from avce_pl.errors import AvceError
+
 
 class History(Logger):
     """Writes ``history.csv``: one row per logged step, columns ``epoch``, ``step``, ``train/loss``, ``val/ccc_mean``...
@@ -51,11 +53,20 @@ class History(Logger):
         if self._fresh:
             self._fresh = False
             if self.path.exists():
-                old = pd.read_csv(self.path).to_dict("records")
-                self._rows = [{str(k): v for k, v in row.items()} for row in old if row["step"] < step]
+                self._rows = self._before(step)
         if not self._rows or self._rows[-1]["step"] != step:
             self._rows.append({"step": step})
         self._rows[-1].update(metrics)
+
+    def _before(self, step: int) -> list[dict[str, Any]]:
+        try:
+            old = pd.read_csv(self.path).to_dict("records")
+            return [{str(k): v for k, v in row.items()} for row in old if row["step"] < step]
+        except (ValueError, KeyError, TypeError) as error:
+            raise AvceError(
+                f"{self.path} is damaged ({error!r}). Delete it, and the same command goes on; the learning curve then "
+                "begins there."
+            ) from None
 
     @rank_zero_only
     def save(self) -> None:

@@ -158,15 +158,18 @@ class TableFile:
         self.position += len(data)
 
     def _read_state(self) -> dict[str, Any] | None:
+        again = f"Delete {self._part} and {self._state_file} to start again."
         try:
-            state: dict[str, Any] = json.loads(self._state_file.read_text())
+            state = dict[str, Any](json.loads(self._state_file.read_text()))
         except FileNotFoundError:
             return None
-        except ValueError:
-            raise AvceError(f"{self._state_file} is damaged. Delete it and {self._part} to start again.") from None
+        except (ValueError, TypeError):
+            raise AvceError(f"{self._state_file} is damaged. {again}") from None
         if state.get("request") != self.request:
             raise AvceError(
                 f"{self._part} was begun by a command with other files, model or options. Repeat that command to go "
                 f"on with it, delete it and {self._state_file.name}, or give another --out."
             )
+        if self._part.stat().st_size < state["bytes"]:
+            raise AvceError(f"{self._part} has lost rows that were in it. {again}")
         return state

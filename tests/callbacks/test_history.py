@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pandas as pd
+import pytest
 
 from avce_pl.callbacks.history import History
+from avce_pl.errors import AvceError
 
 
 def test_values_of_a_step_share_a_row_and_test_values_are_left_out(tmp_path) -> None:
@@ -26,3 +30,11 @@ def test_a_resumed_run_keeps_the_rows_before_it(tmp_path) -> None:
     second.save()
     table = pd.read_csv(tmp_path / "history.csv")
     assert table["train/loss"].tolist() == [10, -20, -30, -40]
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\xf2\x9d", b"a,b\n1,2\n"])
+def test_a_damaged_one_is_a_sentence(damaged: bytes, tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_bytes(damaged)
+    history = History(tmp_path / "history.csv")
+    with pytest.raises(AvceError, match=r"history.csv is damaged .* Delete it"):
+        history.log_metrics({"train/loss": 1.0}, 20)

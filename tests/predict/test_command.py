@@ -178,6 +178,23 @@ def test_an_interrupted_table_is_continued(model, folder: Path, tmp_path: Path, 
     assert not list(tmp_path.rglob(".*")), "nothing half-made is left"
 
 
+def test_a_damaged_table_does_not_go_on(model, folder: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("avce_pl.predict.command._CHECKPOINT_SECONDS", 0.0)
+    sources, out = find_sources([str(folder / "film.avi")]), tmp_path / "table.csv"
+    interrupted(model, sources, out, Options(), 33)
+    part, state = tmp_path / "table.csv.part", tmp_path / "table.csv.state"
+    rows, whole = part.read_bytes(), state.read_text()
+    for damaged in ("", "null", "[1]", whole[:40]):
+        state.write_text(damaged)
+        with pytest.raises(AvceError, match=r"state is damaged. Delete .*table.csv.part and .*table.csv.state"):
+            predict_sources(model, sources, out, Options(), Moving())
+    state.write_text(whole)
+    for lost in (b"", rows[: len(rows) // 2]):
+        part.write_bytes(lost)
+        with pytest.raises(AvceError, match=r"part has lost rows that were in it"):
+            predict_sources(model, sources, out, Options(), Moving())
+
+
 def test_another_request_does_not_continue(model, folder: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("avce_pl.predict.command._CHECKPOINT_SECONDS", 0.0)
     sources, out = find_sources([str(folder / "film.avi")]), tmp_path / "table.csv"
