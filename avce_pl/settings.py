@@ -182,5 +182,7 @@ def _sentence(model: type[BaseModel], detail: Any, where: str) -> str:
         return f"{key} is not a setting{nearest(path[-1], model.model_fields)}"
     if detail["type"] == "missing":
         return f"{key} is missing; give it on the command line as {key}=..."
+    if detail["type"] == "string_pattern_mismatch":
+        return f"{key}={detail['input']} cannot name a folder: use letters, digits, '_', '-' and '.', no '.' first."
     message = detail["msg"][0].lower() + detail["msg"][1:]
     return f"{key}={detail['input']} does not work: {message}."

@@ -21,6 +21,7 @@ import pandas as pd
 from common import Row, arguments, at_most, finish, note
 
 from avce_pl.dataset.aff_wild2 import AffWild2DataModule
+from avce_pl.dataset.cache import cached
 from avce_pl.dataset.check import check
 from avce_pl.dataset.files import examine_all
 from avce_pl.dataset.index import BOX, FaceIndex
@@ -51,9 +52,12 @@ def write(root: Path) -> None:
     table.to_csv(root / "prepared" / "prepared.csv", index=False)
     data = module(root)
     index = data.read_all()
-    data._index_folder.mkdir(parents=True)
-    FaceIndex.build(index.table.assign(bytes=20_000), index.protocol).save(data._index_folder)
-    (data._index_folder / "bad_images.csv").write_text("row,path,fault\n")
+
+    def build(folder: Path) -> None:
+        FaceIndex.build(index.table.assign(bytes=20_000), index.protocol).save(folder)
+        (folder / "bad_images.csv").write_text("row,path,fault\n")
+
+    cached(data._index_folder, build)
 
 
 def module(root: Path, **options: str) -> AffWild2DataModule:

@@ -67,7 +67,7 @@ def write_runs(outputs: Path) -> None:
         (folder / "identity.json").write_text(json.dumps(settings | own))
         (folder / "history.csv").write_text("\n".join(lines))
         test["test/ccc_valence"] = number * 7919 % RUNS / RUNS
-        record = {"test": test, "data": data, "run": {"commit": "abc1234", "seconds": 70.5}}
+        record = {"test": test, "data": data, "parameters": {}, "run": {"commit": "abc1234", "seconds": 70.5}}
         if number % 50 == 49:
             (folder / "failed.txt").write_text("Traceback:\nValueError: an example")
         else:
