@@ -70,6 +70,15 @@ def all_pairs(similarity, xs, ys):
     return [[similarity(x, y) for y in ys] for x in xs]
 
 
+def of_next_face(ys):
+    """The views of the face before in the place of each face's own, the last one's in the first place."""
+    return [ys[i - 1] for i in range(len(ys))]
+
+
+def of_other_faces(table):
+    return [[score for j, score in enumerate(row) if j != i] for i, row in enumerate(table)]
+
+
 # Negatives: weights with mean 1, and expectations
 
 
@@ -98,6 +107,18 @@ def avce(positive, negative, alpha=0.5, beta=0.005, gamma=0.5, weights=None, pri
         - alpha * expectation(negative, positive, weights, prior)
         - beta / 2 * mean([s * s for s in positive])
         - gamma / 2 * max(0.0, second)
+    )
+
+
+def avce_cross(positive, negative, alpha=0.5, beta=0.005, gamma=0.5, weights=None, prior=0.0):
+    """All anchors and all their negatives count the same; each anchor corrects and clamps its own expectations."""
+    firsts, seconds = [], []
+    for i, row in enumerate(negative):
+        own, w = positive[i], weights[i] if weights else None
+        firsts.append(expectation(row, [own], w, prior))
+        seconds.append(max(0.0, expectation([s * s for s in row], [own * own], w, prior)))
+    return (
+        mean(positive) - alpha * mean(firsts) - beta / 2 * mean([s * s for s in positive]) - gamma / 2 * mean(seconds)
     )
 
 

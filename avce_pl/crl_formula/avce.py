@@ -6,8 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss, Mining, Similarity, diagnostics
-from avce_pl.functional.contrastive import avce_objective
+from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss, Mining, Similarity, check_single_scores, diagnostics
+from avce_pl.functional.contrastive import avce_objective, scores_of_other_faces, views_of_next_face
+from avce_pl.functional.negatives import UNIFORM
 
 
 class AVCE(CRLFormula):
@@ -19,6 +20,12 @@ class AVCE(CRLFormula):
         gamma: weight of the second moment of the negatives.
         reduction: `mean` over the batch; `sum` multiplies by its size, as the released code does, which ties
             the weight of the loss to the batch size.
+        pairs: what a negative pair is. `aligned` (released code): anchor and negative of one face, (x_i, y_n,i).
+            `cross`: anchor and negative of two faces, (x_i, y_n,j) with j ≠ i, all N(N − 1) with equal weight; this
+            takes P_X P_Y of Eqs. (6) and (7) as the product of the marginals. Mining then acts on the N − 1
+            negatives of each anchor, and a false-negative correction uses the anchor's own positive. A batch of one
+            has no negatives, so their terms are zero. `shuffled`: a control; as `aligned`, with both views of
+            another face, see `views_of_next_face`.
     """
 
     uses_projection_head: ClassVar[bool] = True
@@ -29,11 +36,13 @@ class AVCE(CRLFormula):
         beta: Annotated[float, Field(ge=0)] = 0.005,
         gamma: Annotated[float, Field(ge=0)] = 0.5,
         reduction: Literal["mean", "sum"] = "mean",
+        pairs: Literal["aligned", "cross", "shuffled"] = "aligned",
     ) -> None:
         self.alpha = alpha
         self.beta = beta
         self.gamma = gamma
         self.reduction = reduction
+        self.pairs = pairs
 
     def __call__(
         self,
@@ -45,9 +54,19 @@ class AVCE(CRLFormula):
         generator: torch.Generator | None = None,
     ) -> CRLLoss:
         """Compute the loss, see `CRLFormula`."""
+        if self.pairs == "shuffled":
+            positive, negative = views_of_next_face(positive, negative)
         score_positive = similarity(anchor, positive)
-        score_negative = similarity(anchor, negative)
-        weights = mining(score_negative.detach(), generator)
+        if self.pairs == "cross":
+            check_single_scores(score_positive)
+            score_positive = score_positive[:, None]
+            score_negative = scores_of_other_faces(similarity.pairwise(anchor, negative))
+        else:
+            score_negative = similarity(anchor, negative)
+        if score_negative.numel() == 0:
+            score_negative, weights = torch.zeros_like(score_positive), UNIFORM
+        else:
+            weights = mining(score_negative.detach(), generator)
         loss = -avce_objective(score_positive, score_negative, self.alpha, self.beta, self.gamma, weights)
         if self.reduction == "sum":
             loss = loss * len(anchor)

@@ -1,13 +1,13 @@
 """Barlow Twins with a term for the negatives."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss, Mining, Similarity, diagnostics
-from avce_pl.functional.contrastive import barlow_twins_loss
+from avce_pl.functional.contrastive import barlow_twins_loss, views_of_next_face
 
 
 class BarlowTwins(CRLFormula):
@@ -18,6 +18,8 @@ class BarlowTwins(CRLFormula):
         negative_weight: weight of the correlations of anchor and negative (ours); 0 gives the original loss,
             on which mining does not act.
         eps: added to the variances of the batch.
+        pairs: `aligned` correlates each anchor with its own views; `shuffled` is a control: the views are those of
+            another face, see `views_of_next_face`.
     """
 
     uses_projection_head: ClassVar[bool] = True
@@ -27,10 +29,12 @@ class BarlowTwins(CRLFormula):
         redundancy_weight: Annotated[float, Field(ge=0)] = 0.0051,
         negative_weight: Annotated[float, Field(ge=0)] = 0.5,
         eps: Annotated[float, Field(gt=0)] = 1e-5,
+        pairs: Literal["aligned", "shuffled"] = "aligned",
     ) -> None:
         self.redundancy_weight = redundancy_weight
         self.negative_weight = negative_weight
         self.eps = eps
+        self.pairs = pairs
 
     def __call__(
         self,
@@ -42,6 +46,8 @@ class BarlowTwins(CRLFormula):
         generator: torch.Generator | None = None,
     ) -> CRLLoss:
         """Compute the loss, see `CRLFormula`."""
+        if self.pairs == "shuffled":
+            positive, negative = views_of_next_face(positive, negative)
         with torch.no_grad():
             score_positive = similarity(anchor, positive)
             score_negative = similarity(anchor, negative)

@@ -6,9 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss, Mining, Similarity, diagnostics
-from avce_pl.errors import AvceError
-from avce_pl.functional.contrastive import infonce_cross_loss, infonce_loss
+from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss, Mining, Similarity, check_single_scores, diagnostics
+from avce_pl.functional.contrastive import infonce_cross_loss, infonce_loss, views_of_next_face
 
 
 class InfoNCE(CRLFormula):
@@ -16,7 +15,8 @@ class InfoNCE(CRLFormula):
 
     Args:
         pairs: `aligned` contrasts each anchor with its own negative, Eq. (6) of the supplement; `cross` with
-            the negatives of the whole batch, the usual form of the loss.
+            the negatives of the whole batch, the usual form of the loss. `shuffled` is a control: as `aligned`,
+            with the views of another face, see `views_of_next_face`.
         temperature: T > 0. Eq. (6) has none; publications with the cross form use 0.5.
         floor_score: least score of a negative pair, which bounds a false-negative correction from below. Read
             here: 0, the least value of the angle term; the intensity term has none.
@@ -26,7 +26,7 @@ class InfoNCE(CRLFormula):
 
     def __init__(
         self,
-        pairs: Literal["aligned", "cross"] = "aligned",
+        pairs: Literal["aligned", "cross", "shuffled"] = "aligned",
         temperature: Annotated[float, Field(gt=0)] = 1.0,
         floor_score: float = 0.0,
     ) -> None:
@@ -44,14 +44,11 @@ class InfoNCE(CRLFormula):
         generator: torch.Generator | None = None,
     ) -> CRLLoss:
         """Compute the loss, see `CRLFormula`."""
+        if self.pairs == "shuffled":
+            positive, negative = views_of_next_face(positive, negative)
         score_positive = similarity(anchor, positive)
         if self.pairs == "cross":
-            if score_positive.ndim != 1:
-                raise AvceError(
-                    "crl_formula.pairs=cross contrasts single scores and cannot use the N x N scores of "
-                    "similarity=official with similarity.sign_pairing=broadcast. "
-                    "Set similarity.sign_pairing=aligned or crl_formula.pairs=aligned."
-                )
+            check_single_scores(score_positive)
             score_negative = similarity.pairwise(anchor, negative)
             # Not detached: the authors of the hard-negative loss differentiate its weights.
             weights = mining(score_negative / self.temperature, generator)

@@ -6,6 +6,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from avce_pl.errors import AvceError
 from avce_pl.functional.negatives import NegativeWeights
 
 
@@ -74,6 +75,20 @@ class CRLFormula(Protocol):
             generator: source of the random draws of the mining.
         """
         ...
+
+
+def check_single_scores(score_positive: Tensor) -> None:
+    """Refuses the (N, N) scores of a broadcasting similarity, which ``pairs=cross`` cannot use.
+
+    Raises:
+        AvceError: the scores of the positive pairs are not (N,).
+    """
+    if score_positive.ndim != 1:
+        raise AvceError(
+            "crl_formula.pairs=cross contrasts single scores and cannot use the N x N scores of "
+            "similarity=official with similarity.sign_pairing=broadcast. "
+            "Set similarity.sign_pairing=aligned or crl_formula.pairs=aligned."
+        )
 
 
 def diagnostics(positive: Tensor, negative: Tensor, weights: NegativeWeights) -> dict[str, Tensor]:

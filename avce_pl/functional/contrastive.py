@@ -13,6 +13,52 @@ from avce_pl.functional._inputs import check_number, check_shape, real, scores
 from avce_pl.functional.negatives import UNIFORM, NegativeWeights, log_negative_mean_exp, negative_mean
 
 
+def views_of_next_face(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+    """Both views of each face replaced by those of another face of the batch: a control without information.
+
+    Row i receives the views of row i − 1, the first row those of the last, so y_a,i and y_n,i still belong
+    together and have the distribution they had, but say nothing about x_i. No random draws: batches are
+    shuffled already.
+
+    Args:
+        positive: (N, k) views y_a.
+        negative: (N, k) views y_n.
+
+    Returns:
+        Both views, rolled by one row. A batch of one has no other face and keeps its own.
+
+    Example:
+        >>> views_of_next_face(torch.tensor([[1.0], [2.0], [3.0]]), torch.zeros(3, 1))[0].flatten()
+        tensor([3., 1., 2.])
+    """
+    return positive.roll(1, 0), negative.roll(1, 0)
+
+
+def scores_of_other_faces(scores: Tensor) -> Tensor:
+    """Scores of each anchor with the negatives of the other faces: all entries but the diagonal.
+
+    Args:
+        scores: (N, N) scores of all pairs.
+
+    Returns:
+        (N, N − 1) scores s_ij, j ≠ i, in the order of the batch; (1, 0) for a batch of one.
+
+    Raises:
+        ValueError: if the scores are not (N, N).
+
+    Example:
+        >>> scores_of_other_faces(torch.tensor([[0.0, 0.1, 0.2], [1.0, 1.1, 1.2], [2.0, 2.1, 2.2]]))
+        tensor([[0.1000, 0.2000],
+                [1.0000, 1.2000],
+                [2.0000, 2.1000]])
+    """
+    count = len(scores)
+    if scores.shape != (count, count):
+        raise ValueError(f"Scores of all pairs are a square (N, N); got {tuple(scores.shape)}.")
+    # Between two diagonal entries lie N others, so without the first entry each row of N + 1 ends in one.
+    return scores.flatten()[1:].reshape(count - 1, count + 1)[:, :-1].reshape(count, count - 1)
+
+
 def avce_objective(
     positive: Tensor,
     negative: Tensor,
@@ -30,7 +76,8 @@ def avce_objective(
     false-negative correction the second moment of the negatives is kept at or above zero.
 
     Args:
-        positive: (..., P) scores of positive pairs.
+        positive: (..., P) scores of positive pairs; under a false-negative correction of (N, M) negatives (N, 1), so
+            that each anchor's own positive corrects its own negatives.
         negative: (..., M) scores of negative pairs. Expectations run over all dimensions.
         alpha: weight of the mean of the negatives.
         beta: weight of the second moment of the positives.

@@ -12,6 +12,8 @@ from avce_pl.functional.contrastive import (
     cross_correlation,
     infonce_cross_loss,
     infonce_loss,
+    scores_of_other_faces,
+    views_of_next_face,
 )
 from avce_pl.functional.negatives import NegativeWeights
 
@@ -30,6 +32,19 @@ def test_relative_predictive_coding_objective():
     scores = torch.arange(16, dtype=torch.float64).reshape(4, 4) / 10
     others = scores[~torch.eye(4, dtype=torch.bool)]
     assert avce_objective(scores.diagonal(), others).item() == pytest.approx(0.1873958333333, abs=1e-12)
+    assert avce_objective(scores.diagonal()[:, None], scores_of_other_faces(scores)).item() == pytest.approx(
+        0.1873958333333, abs=1e-12
+    )
+
+
+@given(count=st.integers(1, 9), seed=st.integers(0, 99))
+@settings(max_examples=50, deadline=None)
+def test_faces_of_a_batch_meet_the_others_and_never_themselves(count, seed):
+    scores = torch.randn(count, count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    assert scores_of_other_faces(scores).tolist() == reference.of_other_faces(scores.tolist())
+    views = views_of_next_face(scores, scores.T)
+    for view, own in zip(views, (scores, scores.T), strict=True):
+        assert view.tolist() == reference.of_next_face(own.tolist())
 
 
 def test_avce_optimum_is_where_relative_predictive_coding_has_it():
@@ -130,6 +145,8 @@ def test_gradients():
     )
     x, y, z = torch.randn(3, 5, 2, generator=generator, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(avce_objective, (p, n))
+    assert torch.autograd.gradcheck(lambda p, n: avce_objective(p[:, None], n), (p, m))
+    assert torch.autograd.gradcheck(scores_of_other_faces, (m[:3],))
     assert torch.autograd.gradcheck(infonce_loss, (p, n))
     assert torch.autograd.gradcheck(infonce_cross_loss, (p, m))
     assert torch.autograd.gradcheck(barlow_twins_loss, (x, y, z))
@@ -186,6 +203,8 @@ def test_one_sample_correlates_with_nothing():
 def test_misuse_is_told_in_a_sentence():
     with pytest.raises(ValueError, match=r"\(N,\) and negative scores \(N, M\)"):
         infonce_cross_loss(torch.zeros(3), torch.zeros(3))
+    with pytest.raises(ValueError, match=r"square \(N, N\); got \(4, 3\)"):
+        scores_of_other_faces(torch.zeros(4, 3))
     with pytest.raises(ValueError, match="two \\(N, k\\) batches"):
         cross_correlation(torch.zeros(3, 2), torch.zeros(4, 2))
     with pytest.raises(ValueError, match="at least one sample"):
