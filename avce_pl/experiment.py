@@ -36,6 +36,8 @@ from rich.console import Console
 from avce_pl import tracking
 from avce_pl.backbone.base import Backbone, read_state_dict
 from avce_pl.building import build
+from avce_pl.callbacks.batch_statistics import BatchStatistics
+from avce_pl.callbacks.contrast import ContrastWatch
 from avce_pl.callbacks.history import History
 from avce_pl.callbacks.interruption import Interruption
 from avce_pl.callbacks.predictions import PredictionWriter
@@ -79,6 +81,10 @@ _NOT_THE_RESULT = (
     "trainer.num_threads",
     "trainer.profile",
 )
+
+
+PAPER_BUDGET = (224, 100)
+"""Image size in pixels and number of epochs of the paper's trainings."""
 
 
 def run_experiment(config: DictConfig) -> float:
@@ -190,6 +196,17 @@ def build_trainer(settings: Settings, folder: Path, callbacks: list[pl.Callback]
     )
 
 
+def _resolve_latent_norm(settings: Settings) -> None:
+    """Fills in whether z is normalised: from scratch yes, from given weights no, from a run as that run has it."""
+    backbone = settings.backbone
+    if "latent_norm" not in backbone or backbone["latent_norm"] is not None:
+        return
+    if settings.init_from is not None:
+        backbone["latent_norm"] = open_run(settings.init_from).config["backbone"].get("latent_norm", "none")
+    else:
+        backbone["latent_norm"] = "batch" if backbone["weights"] is None else "none"
+
+
 def _refuse_impossible(settings: Settings) -> None:
     """A device or a precision that is not to be had is found before faces are drawn and files read."""
     if settings.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
@@ -219,6 +236,7 @@ def load_run(folder: Path | str) -> Method:
 def _run(settings: Settings, folder: Path) -> dict[str, Any]:
     started = time.monotonic()
     _refuse_impossible(settings)
+    _resolve_latent_norm(settings)
     datamodule = build_datamodule(settings)
     datamodule.prepare_data()
     datamodule.setup("fit")
@@ -257,7 +275,10 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
     )
     interruption = Interruption(last, settings.callbacks.checkpoint_minutes)
     predictions = PredictionWriter(datamodule.index, datamodule.test_split, datamodule.class_names)
+    contrast = ContrastWatch()
     callbacks: list[pl.Callback] = [
+        BatchStatistics(settings.callbacks.statistics_batches),
+        contrast,  # before what writes checkpoints
         best,
         interruption,
         predictions,
@@ -276,13 +297,15 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         elif settings.backbone.get("weights") is None and settings.init_from is None:
             module.initialise(_first_images(datamodule, 256))
         log.info(
-            "%s on %s: %d px, %d epoch%s, batches of %d, run folder %s",
+            "%s on %s: %d px, %d epoch%s, batches of %d (the paper: %d px, %d epochs, batches of %d), run folder %s",
             settings.method["name"],
             settings.dataset["name"],
             settings.dataset["image_size"],
             settings.trainer.max_epochs,
             "s" * (settings.trainer.max_epochs > 1),
             datamodule.batch_size,
+            *PAPER_BUDGET,
+            module.backbone.batch_size,
             folder,
         )
         trainer.fit(module, datamodule=datamodule, ckpt_path=last if last.exists() else None)
@@ -297,6 +320,9 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
             "best": {monitor: float(cast(torch.Tensor, best.best_model_score))},
             "test": test,
             **({"confusion": module.confusion.tolist()} if module.confusion is not None else {}),
+            **({"contrast": contrast.record} if contrast.record else {}),
+            "encoder_map": _encoder_map(module, settings.dataset["image_size"]),
+            "updates": trainer.global_step,
             "data": datamodule.describe(),
             "parameters": {
                 "inference": sum(p.numel() for p in module.trunk_parameters()),
@@ -320,6 +346,17 @@ def _known_monitor(monitor: str, module: Method) -> str:
     if monitor not in known:
         raise AvceError(f"callbacks.monitor={monitor} is no validation metric to maximise{nearest(monitor, known)}")
     return monitor
+
+
+@torch.no_grad()
+def _encoder_map(module: Method, side: int) -> list[int]:
+    """Height and width of the encoder's last map at this image size."""
+    encoder = module.backbone.encoder
+    modes = {part: part.training for part in encoder.modules()}
+    height, width = encoder.eval()(torch.zeros(1, 3, side, side, device=module.device)).shape[-2:]
+    for part, mode in modes.items():
+        part.training = mode
+    return [height, width]
 
 
 def _first_images(datamodule: FaceDataModule, count: int) -> torch.Tensor:

@@ -239,7 +239,7 @@ def _without_map(run: Run, many: Explanation) -> list[str]:
     single = int((missing & (many.support == 1)).sum())
     return [
         f"{run.label}: H has no gradient, and no map, at {missing.sum():,} of {len(missing):,} faces; at {single:,} as "
-        f"the sparse feature is a single coordinate (method.standardise=true prevents that), at "
+        f"the sparse feature is a single coordinate (backbone.latent_norm=batch prevents that), at "
         f"{missing.sum() - single:,} for other reasons, such as coordinates that ReLU has put to 0."
     ]
 

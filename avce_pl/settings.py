@@ -48,6 +48,7 @@ class CallbackSettings(BaseModel):
     name: str
     monitor: str | None
     checkpoint_minutes: Annotated[float, Field(gt=0)]
+    statistics_batches: Annotated[int, Field(ge=0)] = 0  # runs of older versions lack it
 
 
 class LoggerSettings(BaseModel):
@@ -103,6 +104,10 @@ class Settings(BaseModel):
         return self.output_root.joinpath(self.name, *names, f"seed_{self.seed}")
 
 
+_RETIRED = {"method": {"standardise": False}}
+"""Settings of older versions, each with the value under which the version of today computes the same."""
+
+
 def read_settings(config: Mapping[str, Any]) -> Settings:
     """Checks the whole configuration.
 
@@ -110,6 +115,14 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
         AvceError: a key is unknown or missing, or a value is of the wrong type or out of range.
     """
     settings = _checked(Settings, config, "")
+    for group, retired in _RETIRED.items():
+        section = getattr(settings, group)
+        for key in retired.keys() & section.keys():
+            if section.pop(key) != retired[key]:
+                raise AvceError(
+                    f"{group}.{key} no longer exists; a run that was trained with it predicts and exports, but cannot "
+                    "be trained further or explained. backbone.latent_norm=batch keeps the contrast alive instead."
+                )
     for group in CHOICES:
         _checked(Choice, {"name": getattr(settings, group).get("name")}, group)
     return settings

@@ -133,7 +133,7 @@ def test_every_preset_trains(preset: str, run) -> None:
     assert (run(f"preset={preset}") / "metrics.json").exists()
 
 
-def test_cafs_schedule_is_its_own_unless_a_budget_has_one() -> None:
+def test_cafs_schedule_is_its_own_unless_a_preset_has_one() -> None:
     assert settings("method=caf", "budget=paper").optimizer["name"] == "periodic_decay"
     assert settings("method=caf", "budget=sweep").optimizer["name"] == "cosine"
     assert settings("method=caf", "budget=paper", "optimizer=step_decay").optimizer["name"] == "step_decay"

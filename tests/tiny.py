@@ -2,6 +2,7 @@
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -31,15 +32,34 @@ def batches() -> list[dict[str, Tensor]]:
     ]
 
 
-def fit(module: Method, data: list[dict[str, Tensor]]) -> pl.Trainer:
+class Rows(DummyLogger):
+    """Keeps what is logged: step -> values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: dict[int, dict[str, float]] = {}
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        self.rows.setdefault(step, {}).update(metrics)
+
+
+def fit(
+    module: Method,
+    data: list[dict[str, Tensor]],
+    *,
+    every: int = 1,
+    epochs: int = 1,
+    callbacks: list[pl.Callback] | None = None,
+) -> pl.Trainer:
     trainer = pl.Trainer(
-        max_epochs=1,
+        max_epochs=epochs,
         accelerator="cpu",
-        logger=False,
+        logger=Rows(),
+        callbacks=callbacks,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        log_every_n_steps=1,
+        log_every_n_steps=every,
         precision="64-true",
     )
     trainer.fit(module, DataLoader(data, batch_size=None))

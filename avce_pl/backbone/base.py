@@ -1,7 +1,7 @@
 """What every backbone offers, and how pretrained weights get into its encoder."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.error import URLError
 
 import torch
@@ -12,6 +12,10 @@ from torchvision.models import WeightsEnum
 from avce_pl.errors import AvceError
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+LatentNorm = Literal["batch", "none"] | None
+"""Whether z passes a BatchNorm before its ReLU; ``None`` is ``none`` (`resolve_latent_norm` fills it in for a run)."""
+Initialisation = Literal["data", "torch"]
+"""Initial weights of a training from scratch: `initialise_from_data`, or the layers' own of torch."""
 
 
 class Backbone(nn.Module):
@@ -24,6 +28,7 @@ class Backbone(nn.Module):
         regressor_hidden: width of the regressor's hidden layer, or ``None`` for a single linear read-out.
         batch_size: the batch size the released code trains this backbone with.
         smallest_image: side in pixels below which nothing is left of an image.
+        initialisation: initial weights of a training from scratch.
     """
 
     encoder: nn.Module
@@ -32,11 +37,24 @@ class Backbone(nn.Module):
     regressor_hidden: int | None = 256
     batch_size: int
     smallest_image: int = 1
+    initialisation: Initialisation = "torch"
 
     def forward(self, image: Tensor) -> Tensor:
         """Computes the latent z of a batch of images: (N, 3, H, W) -> (N, latent_dim)."""
         latent: Tensor = self.compressor(self.encoder(image))
         return latent
+
+
+def latent_layers(inputs: int, latent_dim: int, norm: LatentNorm) -> list[nn.Module]:
+    """The last layers of a compressor, which give z: FC inputs -> latent_dim, [BatchNorm], ReLU.
+
+    With ``norm="batch"`` z is normalised over the batch before its ReLU, without parameters of its own (ours). Nothing
+    in the paper's losses opposes a growth of z: behind a BatchNorm in R the supervised loss does not change with the
+    scale and the common shift of z. Trained from scratch z grows until SparseMax and SoftMax are both one-hot in the
+    same coordinate and the contrastive loss has no gradient. ImageNet features have a good scale and need no help.
+    """
+    normed: list[nn.Module] = [nn.BatchNorm1d(latent_dim, affine=False)] if norm == "batch" else []
+    return [nn.Linear(inputs, latent_dim), *normed, nn.ReLU()]
 
 
 def load_weights(module: nn.Module, weights: str | None, published: WeightsEnum, prefix: str = "") -> None:

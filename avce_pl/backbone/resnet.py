@@ -13,7 +13,7 @@ from torchvision.models import (
     resnet101,
 )
 
-from avce_pl.backbone.base import Backbone, Dropout, load_weights
+from avce_pl.backbone.base import Backbone, Dropout, Initialisation, LatentNorm, latent_layers, load_weights
 
 # (builder, weights, channels of layer4, batch size of the released code)
 _DEPTHS = {
@@ -35,6 +35,8 @@ class ResNet(Backbone):
         latent_dim: Annotated[int, Field(gt=0)] = 32,
         dropout: Dropout = 0.5,
         weights: str | None = None,
+        latent_norm: LatentNorm = None,
+        initialisation: Initialisation = "torch",
     ) -> None:
         """Builds the network.
 
@@ -43,10 +45,13 @@ class ResNet(Backbone):
             latent_dim: size of z.
             dropout: share of the compressor's hidden units that training drops.
             weights: ``null`` for training from scratch, ``imagenet``, or the path of a state dict.
+            latent_norm: whether z is normalised over the batch before its ReLU, see `latent_layers`.
+            initialisation: initial weights of a training from scratch.
         """
         super().__init__()
         build, published, channels, self.batch_size = _DEPTHS[depth]
         self.latent_dim = latent_dim
+        self.initialisation = initialisation
         network = build()
         del network.fc  # 1000 ImageNet classes; a file without them must fit too
         load_weights(network, weights, published)
@@ -56,6 +61,5 @@ class ResNet(Backbone):
             nn.Flatten(),
             nn.Linear(channels, 1000),
             nn.Dropout(dropout),
-            nn.Linear(1000, latent_dim),
-            nn.ReLU(),
+            *latent_layers(1000, latent_dim, latent_norm),
         )

@@ -101,6 +101,8 @@ class Interruption(pl.Callback):
 
     def _save(self, trainer: pl.Trainer) -> None:
         try:
+            for logger in trainer.loggers:
+                logger.save()  # a run resumed from this checkpoint begins with the rows before it
             trainer.save_checkpoint(self.path)
         except OSError as error:
             raise AvceError(

@@ -181,6 +181,13 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         """Centre crops of `test_split`, in order."""
         return self._evaluation_loader(self.test_split)
 
+    def statistics_dataloader(self, batches: int) -> FaceLoader:
+        """The same random training images every time, at most so many whole batches of them, as centre crops."""
+        rows = self._rows("train")
+        size = min(self._batch_size(), len(rows))
+        chosen = np.random.default_rng(self.seed).permutation(rows)[: min(batches, len(rows) // size) * size]
+        return self._loader(EvaluationBatches(chosen, size), Augmentation(self.image_size, train=False))
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Normalises the images, on the device: uint8 -> (N, 3, H, W) float32."""
         return {**batch, "image": normalise(batch["image"])}

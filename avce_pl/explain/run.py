@@ -111,7 +111,7 @@ def _outputs(module: Method, latent: Tensor) -> tuple[dict[str, Tensor], Tensor]
     """What is explained, name -> (N,), and the sparse feature, (N, d) or (N, 0)."""
     points, sparse = {"R": module.regressor(latent)}, latent[:, :0]
     if isinstance(module, AVCE) and module.crl_formula.uses_projection_head:
-        sparse, _ = module.feature_transform(module.latent_norm(latent))
+        sparse, _ = module.feature_transform(latent)
         points["H"] = module.projection_head(sparse)
     return {f"{head} {axis}": point[:, k] for head, point in points.items() for k, axis in enumerate(AXES)}, sparse
 

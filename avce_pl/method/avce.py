@@ -14,11 +14,16 @@ from avce_pl.feature_transform.protocol import FeatureTransform
 from avce_pl.functional.metric_regularisation import metric_regularisation_loss
 from avce_pl.heads import DiscriminativeHead, ProjectionHead
 from avce_pl.method.base import Batch, Method
+from avce_pl.method.contrast import measure_contrast
+from avce_pl.method.seeding import batch_seed
 from avce_pl.mining.protocol import Mining
 from avce_pl.optimizer.base import Recipe
 from avce_pl.similarity.protocol import Similarity
 
 Weight = Annotated[float, Field(ge=0)]
+
+MEASURED_EVERY = 10
+"""Batches between two measurements of the contrast, whatever is logged; the last batch of an epoch is measured too."""
 
 
 class AVCE(Method):
@@ -34,6 +39,9 @@ class AVCE(Method):
 
     In the discrete mode (supplement, section 8) R and H give logits, the similarity works on them, and phase 2 stays.
     """
+
+    contrast: dict[str, Tensor] | None = None
+    """The state of the contrast in the present batch, where it was measured; see `measure_contrast`."""
 
     def __init__(
         self,
@@ -55,7 +63,6 @@ class AVCE(Method):
         shared_learning_rate_scale: Annotated[float, Field(gt=0)] = 1.7,
         agreement: Literal["population", "official"] = "population",
         head_weights: Literal["default", "normal"] = "default",
-        standardise: bool = False,
         stale_moments: bool = False,
         evaluation_latch: bool = False,
         dropout_at_test: bool = False,
@@ -82,9 +89,6 @@ class AVCE(Method):
             agreement: moments of the PCC and CCC losses; the released code mixes two conventions, so that a perfect
                 batch of N does not reach zero.
             head_weights: first weights of H and V; the released code draws N(0, 1) with biases of 0.01.
-            standardise: the transforms see z with mean 0 and variance 1 in each dimension over the batch (ours).
-                Otherwise z can grow, as nothing holds its scale, until both transforms are one-hot in the same place
-                and the contrast is between equals; see experiments/README.md.
             stale_moments: R is moved in phase 2 by its Adam moments, though it has no gradient (released code).
             evaluation_latch: E, C and R stay in evaluation mode, without dropout and with BatchNorm frozen. An
                 accident of the released code: its first evaluation never switches back.
@@ -98,7 +102,6 @@ class AVCE(Method):
         self.mining = mining
         self.similarity = similarity
         self.feature_transform = feature_transform
-        self.latent_norm = nn.BatchNorm1d(backbone.latent_dim, affine=False) if standardise else nn.Identity()
         self.update = update
         self.crl_weight = crl_weight
         self.regularisation_weight = regularisation_weight
@@ -116,7 +119,7 @@ class AVCE(Method):
                         nn.init.constant_(layer.bias, 0.01)
 
     def configure_optimizers(self) -> Any:
-        """Adam for E, C and R; SGD for H and V; a network without a gradient is not stepped."""
+        """Adam for E, C and R; the recipe's optimizer for H and V; a network without a gradient is not stepped."""
         scale = self.shared_learning_rate_scale if self.update == "shared" else 1.0
         trunk = self.recipe.trunk(self.trunk_parameters(), scale)
         auxiliary: Sequence[nn.Module] = (self.projection_head, self.discriminative_head)
@@ -136,16 +139,32 @@ class AVCE(Method):
         for layer in self.regressor.modules():
             layer.train(self.dropout_at_test and isinstance(layer, nn.Dropout))
 
+    @property
+    def evaluated_networks(self) -> list[nn.Module]:
+        """All five networks."""
+        return [*super().evaluated_networks, self.projection_head, self.discriminative_head]
+
+    def forward_all(self, image: Tensor) -> None:
+        """Takes images (N, 3, H, W) through all five networks."""
+        latent = self.backbone(image)
+        self.regressor(latent)
+        sparse, soft = self.feature_transform(latent)
+        if self.crl_formula.uses_projection_head:
+            self.projection_head(sparse)
+            self.projection_head(soft)
+        for view in (latent, sparse, soft):
+            self.discriminative_head(view)
+
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Updates the networks on one batch, see the class."""
         target = self.gather(self.target(batch))
         latent = self.gather(self.backbone(batch["image"]))
-        sparse, soft = self.feature_transform(self.latent_norm(latent))
+        sparse, soft = self.feature_transform(latent)
         losses = self.phase_one(latent, sparse, soft, target)
         if self.update == "two_phase":
             self.update_parameters(losses["loss"])
             latent = self.gather(self.backbone(batch["image"]))
-            sparse, soft = self.feature_transform(self.latent_norm(latent))
+            sparse, soft = self.feature_transform(latent)
         losses["loss_regularisation"] = metric_regularisation_loss(
             self.discriminative_head(latent),
             self.discriminative_head(sparse),
@@ -174,20 +193,18 @@ class AVCE(Method):
         """
         anchor = self.regressor(latent)
         supervised = self.supervised_loss(anchor, target, self.agreement)
+        self.contrast = None
         if not self.crl_formula.uses_projection_head:
             return {"loss": supervised, "loss_supervised": supervised}
         generator = torch.Generator(device=latent.device)
-        generator.manual_seed((self.seed << 32) + self.trainer.global_step)
-        contrast = self.crl_formula(
-            anchor,
-            self.projection_head(sparse),
-            self.projection_head(soft),
-            self.similarity,
-            self.mining,
-            generator,
-        )
+        generator.manual_seed(batch_seed(self.seed, self.trainer.global_step, "mining"))
+        positive, negative = self.projection_head(sparse), self.projection_head(soft)
+        contrast = self.crl_formula(anchor, positive, negative, self.similarity, self.mining, generator)
+        weighted = self.crl_weight * contrast.loss
+        if self.trainer.is_last_batch or (self.trainer.global_step + 1) % MEASURED_EVERY == 0:
+            self.contrast = measure_contrast(latent, sparse, soft, positive, negative, target, supervised, weighted)
         return {
-            "loss": supervised + self.crl_weight * contrast.loss,
+            "loss": supervised + weighted,
             "loss_supervised": supervised,
             "loss_crl": contrast.loss,
             **contrast.diagnostics,

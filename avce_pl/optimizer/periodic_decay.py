@@ -1,6 +1,6 @@
 """CAF's schedule."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,10 +16,11 @@ class PeriodicDecay(Recipe):
         betas: tuple[Fraction, Fraction] = (0.5, 0.9),
         head_learning_rate: Rate = 1e-2,
         head_momentum: Fraction = 0.9,
+        head_optimizer: Literal["adam", "sgd"] = "sgd",
         period: Annotated[int, Field(gt=0)] = 5_000,
         decay: Rate = 0.9,
     ) -> None:
-        super().__init__(learning_rate, betas, head_learning_rate, head_momentum)
+        super().__init__(learning_rate, betas, head_learning_rate, head_momentum, head_optimizer)
         self.period = period
         self.decay = decay
 

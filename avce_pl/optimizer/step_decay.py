@@ -1,6 +1,7 @@
 """The released code's schedule."""
 
 from bisect import bisect_right
+from typing import Literal
 
 from avce_pl.optimizer.base import Fraction, Rate, Recipe
 
@@ -14,10 +15,11 @@ class StepDecay(Recipe):
         betas: tuple[Fraction, Fraction] = (0.5, 0.9),
         head_learning_rate: Rate = 1e-2,
         head_momentum: Fraction = 0.9,
+        head_optimizer: Literal["adam", "sgd"] = "sgd",
         milestones: tuple[int, ...] = (5_000, 25_000, 45_000, 65_000, 85_000),
         decay: Rate = 0.8,
     ) -> None:
-        super().__init__(learning_rate, betas, head_learning_rate, head_momentum)
+        super().__init__(learning_rate, betas, head_learning_rate, head_momentum, head_optimizer)
         self.milestones = sorted(milestones)
         self.decay = decay
 

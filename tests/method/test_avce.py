@@ -6,11 +6,13 @@ import torch.nn.functional as F
 from tiny import BATCHES, N, TinyBackbone, batches, fit
 from torch import Tensor, nn
 
+from avce_pl.callbacks.contrast import ContrastWatch
 from avce_pl.crl_formula import avce as avce_formula
 from avce_pl.crl_formula.none import NoCRL
 from avce_pl.errors import AvceError
 from avce_pl.feature_transform.closed_form import ClosedForm
 from avce_pl.method.avce import AVCE
+from avce_pl.method.seeding import batch_seed
 from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
 from avce_pl.mining.none import NoMining
 from avce_pl.optimizer.step_decay import StepDecay
@@ -81,16 +83,11 @@ def regularisation(v: Tensor, v_a: Tensor, v_n: Tensor) -> Tensor:
     return push + 0.01 * sum(((u - unit[0]).norm(dim=1) - 1).mean() for u in unit[1:])
 
 
-def transformed(z: Tensor, standardise: bool) -> tuple[Tensor, Tensor]:
-    if standardise:
-        columns = [(z[:, k] - z[:, k].mean()) / (z[:, k].var(correction=0) + 1e-5).sqrt() for k in range(z.shape[1])]
-        z = torch.stack(columns, 1)
+def transformed(z: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([sparsemax(row) for row in z]), z.softmax(1)
 
 
-def reference(
-    module: AVCE, data: list[dict[str, Tensor]], two_phase: bool, contrast: bool, stale: bool, standardise: bool
-) -> None:
+def reference(module: AVCE, data: list[dict[str, Tensor]], two_phase: bool, contrast: bool, stale: bool) -> None:
     """Method.md section 6 as one obvious loop with one optimizer per network."""
     e, r, h, v = module.backbone, module.regressor, module.projection_head, module.discriminative_head
     rate = 1e-2 if two_phase else 1.7e-2
@@ -102,13 +99,13 @@ def reference(
         if step == 2:
             for optimizer in everything:
                 optimizer.param_groups[0]["lr"] *= 0.5
-        torch.manual_seed((7 << 32) + step)
+        torch.manual_seed(batch_seed(7, step, "dropout"))
         z = e(batch["image"])
         loss = supervised(r(z), batch)
         if contrast:
-            torch.manual_seed((7 << 32) + step)  # R's dropout once more, as in the line above
+            torch.manual_seed(batch_seed(7, step, "dropout"))  # R's dropout once more, as in the line above
             x = r(z)
-            z_a, z_n = transformed(z, standardise)
+            z_a, z_n = transformed(z)
             loss = supervised(x, batch) + 0.5 * contrastive(x, h(z_a), h(z_n))
         if two_phase:
             for optimizer in everything:
@@ -117,7 +114,7 @@ def reference(
             for optimizer in [*adam, *([sgd_h] if contrast else [])]:
                 optimizer.step()
             z = e(batch["image"])
-        z_a, z_n = transformed(z, standardise)
+        z_a, z_n = transformed(z)
         second = regularisation(v(z), v(z_a), v(z_n))
         for optimizer in everything:
             optimizer.zero_grad(set_to_none=not (two_phase and stale))
@@ -133,17 +130,15 @@ def reference(
 
 @pytest.mark.parametrize("update", ["two_phase", "shared"])
 @pytest.mark.parametrize("contrast", [True, False])
-@pytest.mark.parametrize(("stale", "standardise"), [(True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("stale", [True, False])
 @pytest.mark.parametrize("classes", [0, 3])
-def test_updates_equal_the_obvious_loop(
-    update: str, contrast: bool, stale: bool, standardise: bool, classes: int
-) -> None:
+def test_updates_equal_the_obvious_loop(update: str, contrast: bool, stale: bool, classes: int) -> None:
     formula = {} if contrast else {"crl_formula": NoCRL()}
-    options = {"update": update, "batch_norm": False, "stale_moments": stale, "standardise": standardise}
+    options = {"update": update, "batch_norm": False, "stale_moments": stale}
     module = method(**options, classes=classes, **formula)
     expected = copy.deepcopy(module)
     start = copy.deepcopy(module.state_dict())
-    reference(expected, batches(), update == "two_phase", contrast, stale, standardise)
+    reference(expected, batches(), update == "two_phase", contrast, stale)
     trainer = fit(module, batches())
     assert trainer.global_step == BATCHES, "the suite counts batches, not optimizer steps"
     moved = {name for name, value in module.state_dict().items() if not torch.equal(value, start[name])}
@@ -165,17 +160,105 @@ def test_logits_have_no_last_activation() -> None:
     assert method(classes=7).projection_head(feature).abs().max() > 1
 
 
-def test_losses_are_logged_by_their_names() -> None:
+def test_losses_are_logged_by_their_names_under_the_batch_that_they_belong_to() -> None:
+    every = fit(method(), batches(), every=1, epochs=2).logger.rows
+    assert list(every) == list(range(1, 2 * BATCHES + 1))
+    names = {"train/loss", "train/loss_supervised", "train/loss_crl", "train/loss_regularisation", "epoch"}
+    assert all(names <= row.keys() for row in every.values())
+    assert [row["epoch"] for row in every.values()] == [0] * BATCHES + [1] * BATCHES
+    expected = method()
+    expected.train()
+    torch.manual_seed(batch_seed(7, 0, "dropout"))
+    first = batches()[0]
+    z = expected.backbone(first["image"])
+    assert every[1]["train/loss_supervised"] == pytest.approx(supervised(expected.regressor(z), first).item())
+    third = fit(method(), batches(), every=3, epochs=2).logger.rows
+    assert list(third) == [3, 4, 6, 8], "every third batch, and the last of an epoch"
+    assert all(third[step] == every[step] for step in third)
+    assert list(fit(method(), batches(), every=50).logger.rows) == [4], "an epoch shorter than that has a row too"
+
+
+def test_the_contrast_is_measured_whatever_is_logged() -> None:
+    def means(**options) -> dict[str, float]:
+        watch = ContrastWatch()
+        fit(method(**options.pop("method", {})), batches(), callbacks=[watch], **options)
+        return watch.record
+
+    measured = means(epochs=2)
+    assert measured == means(epochs=2, every=50)
+    assert measured["alive"] is True
+    assert measured.keys() == {
+        *("views", "scores", "dead_latents", "gradient_share", "alive"),
+        *(f"corr_{view}_{axis}" for view in ("positive", "negative") for axis in ("valence", "arousal")),
+    }
+    assert not any("corr" in name for name in means(method={"classes": 3})), "classes have no correlation"
+    assert means(method={"crl_formula": NoCRL()}) is None
+
+
+def test_the_measured_contrast_is_what_it_says() -> None:
     module = method()
-    logged = fit(module, batches()).callback_metrics
-    assert {"train/loss", "train/loss_supervised", "train/loss_crl", "train/loss_regularisation"} <= logged.keys()
+    data = batches()[:1]
+    watch = ContrastWatch()
+    before = copy.deepcopy(module)
+    fit(module, data, callbacks=[watch])
+    before.train()
+    torch.manual_seed(batch_seed(7, 0, "dropout"))
+    z = before.backbone(data[0]["image"])
+    z.retain_grad()
+    loss = supervised(before.regressor(z), data[0])
+    loss.backward(retain_graph=True)
+    pull = z.grad.norm().item()
+    z.grad = None
+    torch.manual_seed(batch_seed(7, 0, "dropout"))
+    x = before.regressor(z)
+    sparse, soft = transformed(z)
+    y_a, y_n = before.projection_head(sparse), before.projection_head(soft)
+    z.grad = None
+    (0.5 * contrastive(x, y_a, y_n)).backward()
+    label = data[0]["label"]
+    record = watch.record
+    assert record["gradient_share"] == pytest.approx(z.grad.norm().item() / pull, rel=1e-5)
+    assert record["views"] == pytest.approx(sum((a - b).norm().item() for a, b in zip(sparse, soft, strict=True)) / N)
+    assert record["scores"] == pytest.approx(sum((a - b).norm().item() for a, b in zip(y_a, y_n, strict=True)) / N)
+    assert record["dead_latents"] == sum(all(z[:, k] == 0) for k in range(5))
+    for view, y in (("positive", y_a), ("negative", y_n)):
+        for axis, name in enumerate(("valence", "arousal")):
+            _, _, first, second, both = moments(y[:, axis], label[:, axis])
+            assert record[f"corr_{view}_{name}"] == pytest.approx((both / (first * second).sqrt()).item(), abs=1e-4)
+
+
+def test_a_dead_contrast_is_said_once_and_a_resumed_run_remembers(caplog: pytest.LogCaptureFixture) -> None:
+    module = method()
+    with torch.no_grad():
+        module.backbone.compressor[2].bias.copy_(torch.tensor([1e4, 0, 0, 0, 0]))  # one coordinate far above all others
+    watch = ContrastWatch()
+    fit(module, batches(), epochs=3, callbacks=[watch])
+    assert watch.record["alive"] is False
+    said = [record.message for record in caplog.records if "The contrast has died" in record.message]
+    assert len(said) == 1
+    assert "at batch 4:" in said[0]
+    assert "backbone.latent_norm=batch" in said[0]
+    resumed = ContrastWatch()
+    resumed.load_state_dict(watch.state_dict())
+    assert resumed.record == watch.record
+    assert resumed.warned
+
+
+@pytest.mark.parametrize("purpose", ["dropout", "mining"])
+def test_no_two_seeds_draw_alike(purpose: str) -> None:
+    def drawn(seed: int, batch: int) -> tuple[float, ...]:
+        return tuple(torch.rand(4, generator=torch.Generator().manual_seed(batch_seed(seed, batch, purpose))).tolist())
+
+    assert len({drawn(seed, batch) for seed in (0, 1, 2, 2**31 - 1) for batch in range(50)}) == 200
+    assert drawn(1, 2) == drawn(1, 2)
 
 
 def test_a_diverged_training_stops_with_a_sentence() -> None:
     data = batches()
     data[1]["image"][0] = torch.inf
-    with pytest.raises(AvceError, match=r"the training has diverged\. Lower optimizer.learning_rate"):
-        fit(method(), data)
+    found = r"train/loss is nan at batch 2 of the training \(epoch 1\): the training has diverged\. Lower optimizer"
+    with pytest.raises(AvceError, match=found):
+        fit(method(), data, every=50)
 
 
 def test_the_accidents_of_the_released_code() -> None:
