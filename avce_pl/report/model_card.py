@@ -1,13 +1,14 @@
 """``MODEL_CARD.md`` of a run: what was trained on what, how well it does, and what it must not be used for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from avce_pl.errors import AvceError
-from avce_pl.report.records import read_config, read_metrics
+from avce_pl.report.contrast import contrast_state, describe_contrast
+from avce_pl.report.records import OPTIMISTIC, SYNTHETIC, read_config, read_metrics, tested_on_validation
 from avce_pl.report.runs import read_predictions
 from avce_pl.report.statistics import AXES, RESAMPLES, intervals, resampling_unit
 from avce_pl.report.summary import METRICS
@@ -66,9 +67,8 @@ def _trained(config: Mapping[str, Any], record: Mapping[str, Any], table: pd.Dat
         f"| {axis} | " + " | ".join(_interval(values[f"{name}_{axis}"]) for name in METRICS) + " |" for axis in AXES
     )
     by = f"whole {unit}s ({table[unit].nunique():,})" if unit else "single images (who is on them is not known)"
-    flatters = (
-        "" if data["test_split"] == "test" else "\nThese images also chose the best epoch: the numbers flatter.\n"
-    )
+    limits = "".join(f"\n{text}\n" for text in _limits(record))
+    split = "validation" if tested_on_validation(record) else data["test_split"]
     start = f"\n- Started from: `{config['init_from']}`, frozen: {config['freeze']}" if config.get("init_from") else ""
     known = data.get("margin")
     margin = f"enlarged by {known:.0%}" if known is not None else "how much larger than the box is not on record"
@@ -79,6 +79,7 @@ Valence (unpleasant −1 to pleasant 1) and arousal (calm −1 to excited 1) of 
 
 - Method: {record["method"]}, contrastive formula: {record["crl_formula"]}, negative mining: {record["mining"]}
   (names of AVCE-PL, after Kim & Song, ECCV 2022)
+- Contrast in the last epoch: {describe_contrast(record)}
 - Backbone: {record["backbone"]}, {record["parameters"]["inference"]:,} parameters at inference
 - Input: {size} × {size} px, RGB; the square around a face's box, {margin}{start}
 - Run: seed {record["seed"]}, digest `{record["digest"][:16]}`, commit {run["commit"]}, {run["finished"]}
@@ -92,15 +93,25 @@ Valence (unpleasant −1 to pleasant 1) and arousal (calm −1 to excited 1) of 
 
 ## How well it does
 
-On {len(table):,} images of the {data["test_split"]} split, best epoch by {record["monitor"]}. In brackets 95% bootstrap
+On {len(table):,} images of the {split} split, best epoch by {record["monitor"]}. In brackets 95% bootstrap
 intervals over {by}, {RESAMPLES:,} resamples; they say how the number would vary with other
 {unit or "image"}s of the same kind, not with another training or another kind of picture.
 
-| | {" | ".join(name.upper() for name in METRICS)} |
+| {split} images | {" | ".join(name.upper() for name in METRICS)} |
 |---|{"---|" * len(METRICS)}
 {rows}
-{flatters}
+{limits}
 {_USE}"""
+
+
+def _limits(record: Mapping[str, Any]) -> Iterator[str]:
+    """What the numbers must not be taken for."""
+    if record["dataset"] in SYNTHETIC:
+        yield "Procedural faces: these numbers are not comparable with published ones."
+    if tested_on_validation(record):
+        yield OPTIMISTIC
+    if contrast_state(record, record) == "dead":
+        yield "Trained without contrast, whatever the formula above says: its two views were equal."
 
 
 def _imported(config: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """What run folders say about their runs."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,8 @@ PATTERN = "*/" * len(CHOICES) + "seed_*"
 
 SYNTHETIC = ("synthetic", "synthetic_video", "synthetic_expression")
 """Data sets of procedural faces; numbers on them are not comparable with published ones."""
+
+OPTIMISTIC = "Tested on the validation images, which also chose the best epoch: the scores are optimistic."
 
 State = Literal["done", "failed", "unfinished"]
 
@@ -77,7 +79,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     Raises:
         AvceError: it is damaged.
     """
-    return _read_json(folder / "metrics.json", ("data", "parameters", "run", "test"))
+    return _read_json(folder / "metrics.json", ("data", "parameters", "run", "test"), _check_measured)
 
 
 def read_identity(folder: Path) -> dict[str, Any]:
@@ -107,13 +109,45 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _read_json(file: Path, sections: Iterable[str] = ()) -> dict[str, Any]:
+def tested_on_validation(metrics: Mapping[str, Any]) -> bool:
+    """Whether a finished run was tested on the images that chose its best epoch; not for a record without a split."""
+    return bool(metrics.get("data", {}).get("test_split") == "val")
+
+
+def updates(record: Record) -> int | None:
+    """The batches that a finished run trained on, ``None`` where neither its record nor its settings say so."""
+    if "updates" in record.metrics:
+        return int(record.metrics["updates"])
+    epochs, limit = (record.settings.get(f"trainer.{key}") for key in ("max_epochs", "limit_train_batches"))
+    return epochs * limit if isinstance(epochs, int) and isinstance(limit, int) else None
+
+
+def _check_measured(metrics: Mapping[str, Any]) -> None:
+    """Checks what runs of older versions lack."""
+    match metrics.get("contrast", {"alive": True}):
+        case {"alive": bool()}:
+            pass
+        case _:
+            raise ValueError("contrast without alive")
+    match metrics.get("encoder_map", [1, 1]):
+        case [int(height), int(width)] if height > 0 and width > 0:
+            pass
+        case _:
+            raise ValueError("encoder_map is not a height and a width")
+    if not isinstance(metrics.get("updates", 0), int):
+        raise ValueError("updates is not a number of batches")
+
+
+def _read_json(
+    file: Path, sections: Iterable[str] = (), check: Callable[[dict[str, Any]], None] = lambda _: None
+) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("not an object")
         if missing := [name for name in sections if not isinstance(content.get(name), dict)]:
             raise ValueError(f"without {', '.join(missing)}")
+        check(content)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:

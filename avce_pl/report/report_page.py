@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from avce_pl.errors import AvceError
+from avce_pl.report.contrast import DEAD, contrast_state
 from avce_pl.report.page import frame, image, page, table
-from avce_pl.report.records import SYNTHETIC, Record, read_records
+from avce_pl.report.records import OPTIMISTIC, SYNTHETIC, Record, read_records, tested_on_validation
 from avce_pl.report.run_facts import curves, facts, failure, label
-from avce_pl.report.table import MISSING, make_table
+from avce_pl.report.table import MISSING, make_table, read_layout, read_table_records
 from avce_pl.report.table_figure import draw_table
 from avce_pl.resources import ROOT
 
@@ -88,12 +89,29 @@ def _state(runs: Sequence[Record]) -> Iterator[str]:
             f"<p class='verdict note'>Runs on {escape(' and '.join(datasets))} are on procedural faces: their numbers "
             "are not comparable with published ones.</p>"
         )
+    if any(tested_on_validation(record.metrics) for record in runs):
+        yield f"<p class='verdict note'>Some runs, see &ldquo;tested on&rdquo;: {escape(OPTIMISTIC)}</p>"
+    if dead := sum(contrast_state(record.choices, record.metrics) == "dead" for record in runs):
+        yield f"<p class='verdict fault'>Dead contrast in {_number_of_runs(dead)}: {escape(DEAD)}.</p>"
     commits = sorted({_of_run(record, "commit") for record in runs if record.state == "done"})
     if len(commits) > 1:
         yield f"<p class='verdict note'>Mixed commits: {escape(', '.join(commits))}.</p>"
     if count["failed"]:
-        runs_failed = "1 run" if count["failed"] == 1 else f"{count['failed']:,} runs"
-        yield f"<p class='verdict fault'>{runs_failed} failed: <a href='#failures'>why</a>.</p>"
+        yield f"<p class='verdict fault'>{_number_of_runs(count['failed'])} failed: <a href='#failures'>why</a>.</p>"
+
+
+def _number_of_runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count:,} runs"
+
+
+def _contrast(record: Record) -> str:
+    state = contrast_state(record.choices, record.metrics)
+    return MISSING if state == "none" or record.state != "done" else state
+
+
+def _tested_on(record: Record) -> str:
+    split = record.metrics.get("data", {}).get("test_split")
+    return {"val": "validation"}.get(split, split) or MISSING
 
 
 def _of_run(record: Record, key: str) -> str:
@@ -103,8 +121,12 @@ def _of_run(record: Record, key: str) -> str:
 def _tables(outputs: Path, records: Mapping[str, Sequence[Record]]) -> Iterator[str]:
     paper = sorted(file.stem for file in (ROOT / "experiments" / "tables").glob("*.yaml"))
     others = [name for name, found in records.items() if name not in paper and len(found) > 1]
+    missing = []
     for name in [*paper, *others]:
-        for dataset in sorted({record.choices["dataset"] for record in records.get(name, ())}):
+        found = read_table_records(name, read_layout(name), outputs)
+        if not found:
+            missing.append(name)
+        for dataset in sorted({record.choices["dataset"] for record in found}):
             made = make_table(name, outputs, dataset)
             rows = [[*names, *cells] for names, cells in zip(made.names, made.cells, strict=True)]
             texts = len(made.layout.rows)
@@ -119,7 +141,7 @@ def _tables(outputs: Path, records: Mapping[str, Sequence[Record]]) -> Iterator[
         for file in sorted((outputs / name).glob("*.png")):
             if file.stem != name:  # such as confusion matrices
                 yield _figure("png", file.read_bytes(), f"{file.stem.replace('_', ' ')}, as `avce table` drew it last")
-    if missing := [name for name in paper if name not in records]:
+    if missing:
         yield f"<p class=faint>Not run yet: {', '.join(missing)}; <code>make help</code> lists the commands.</p>"
 
 
@@ -214,6 +236,8 @@ def _runs(outputs: Path, runs: Sequence[Record]) -> list[str]:
             **{title: f"{test[key]:.3f}" if key in test else MISSING for key, title in metrics.items()},
             "state": record.state,
             **record.choices,
+            "contrast": _contrast(record),
+            "tested on": _tested_on(record),
             "seed": str(record.seed),
             **{key: _of_run(record, key) for key in ("commit", "seconds", "finished")},
         }
@@ -243,6 +267,16 @@ def _runs(outputs: Path, runs: Sequence[Record]) -> list[str]:
     ]
 
 
+def _run_warnings(record: Record) -> Iterator[str]:
+    """What is shown with a run and with its learning curve."""
+    if record.choices["dataset"] in SYNTHETIC:
+        yield _PROCEDURAL
+    if tested_on_validation(record.metrics):
+        yield "tested on validation images, optimistic"
+    if contrast_state(record.choices, record.metrics) == "dead":
+        yield "dead contrast, trained without it"
+
+
 def _data(outputs: Path, runs: Iterable[Record]) -> str:
     """What the script shows; a setting that several runs share is there once."""
     settings: dict[str, int] = {}
@@ -256,7 +290,7 @@ def _data(outputs: Path, runs: Iterable[Record]) -> str:
                 "label": label(record),
                 "where": str(where),
                 "words": [f"{key}={value}" for key, value in words.items()],
-                "note": _PROCEDURAL if record.choices["dataset"] in SYNTHETIC else "",
+                "note": "; ".join(_run_warnings(record)),
                 "commit": _of_run(record, "commit"),
                 "facts": facts(record),
                 "failure": failure(record),

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from avce_pl.errors import AvceError
-from avce_pl.report.records import SYNTHETIC, Record
+from avce_pl.report.contrast import describe_contrast
+from avce_pl.report.records import OPTIMISTIC, SYNTHETIC, Record, tested_on_validation
 
 POINTS = 100
 """A learning curve has no more of them on a page."""
@@ -21,14 +22,18 @@ def label(record: Record) -> str:
 
 
 def facts(record: Record) -> Facts:
-    """Data and protocol, metrics, commit, machine and versions of a run; section -> name -> printed value."""
+    """Data and protocol, metrics, contrast, commit, machine and versions of a run; section -> name -> printed value."""
     metrics = record.metrics
     data = dict(_flat("", metrics.get("data", {})))
     if record.choices["dataset"] in SYNTHETIC:
         data = {"faces": "procedural; the numbers are not comparable with published ones"} | data
+    if tested_on_validation(metrics):
+        data = {"tested on": OPTIMISTIC} | data
+    contrast = {"state": describe_contrast({**record.choices, **metrics})} if metrics else {}
     sections = {
         "Data and protocol": {"dataset": record.choices["dataset"]} | data,
         "Metrics": dict(_flat("best", metrics.get("best", {}))) | dict(_flat("", metrics.get("test", {}))),
+        "Contrast": contrast | dict(_flat("", metrics.get("contrast", {}))),
         "Run": {"seed": str(record.seed), "digest": str(metrics.get("digest", "–"))}
         | dict(_flat("parameters", metrics.get("parameters", {})))
         | dict(_flat("", metrics.get("run", {}))),

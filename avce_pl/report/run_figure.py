@@ -16,8 +16,9 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from avce_pl.report import style
+from avce_pl.report.contrast import contrast_state, describe_contrast
 from avce_pl.report.expression_figure import class_accuracy, confusion_matrix, gallery
-from avce_pl.report.records import SYNTHETIC
+from avce_pl.report.records import OPTIMISTIC, SYNTHETIC, tested_on_validation
 
 AXES = (("valence", style.VALENCE), ("arousal", style.AROUSAL))
 CCC = {f"val/ccc_{name}": (f"CCC {name}", colour) for name, colour in AXES}
@@ -62,13 +63,17 @@ def draw_run(folder: Path, record: dict[str, Any]) -> Path:
 
 
 def caption(record: dict[str, Any], faces: int) -> str:
-    """One line that says what the numbers are of."""
+    """What the numbers are of: one line, and one for each thing that a reader must not miss."""
     text = (
         f"{record['method'].upper()} ({record['backbone']}, {record['crl_formula']}, mining {record['mining']}, "
         f"seed {record['seed']}) on {faces:,} {record['data']['test_split']} faces of {record['dataset']}"
     )
     if record["dataset"] in SYNTHETIC:
         text += " — procedural faces of people never seen in training; not comparable with published numbers"
+    if tested_on_validation(record):
+        text += f"\n{OPTIMISTIC}"
+    if contrast_state(record, record) == "dead":
+        text += f"\nContrast {describe_contrast(record)}"
     return text
 
 

@@ -2,7 +2,7 @@
 
 Faces of one person, or of one video, are wrong in the same way: what is drawn again is the whole person or video.
 Intervals are expanded percentile intervals (Hesterberg, "What teachers should know about the bootstrap", 2015): from
-few people, plain percentiles are too narrow.
+few people, plain percentiles are too narrow. Intervals over trainings (seeds) are Student's t intervals.
 """
 
 import math
@@ -24,7 +24,7 @@ _AT_A_TIME = 2_000_000  # draws in memory
 
 
 class Interval(NamedTuple):
-    """A value and the ends of its 95% bootstrap interval."""
+    """A value and the ends of its 95% interval."""
 
     value: float
     low: float
@@ -38,6 +38,15 @@ class Difference(NamedTuple):
     low: float
     high: float
     p: float
+
+
+class PairedDifference(NamedTuple):
+    """A mean difference, the ends of its interval (NaN for fewer than two pairs), and the number of pairs."""
+
+    value: float
+    low: float
+    high: float
+    pairs: int
 
 
 class Calibration(NamedTuple):
@@ -103,6 +112,36 @@ def ccc_difference(first: pd.DataFrame, second: pd.DataFrame, unit: str | None) 
         drawn_before, drawn_after = (_metrics(resample(one))["ccc"] for one in sums)  # the same seed, the same draws
         found[axis] = _difference(float(after[0] - before[0]), drawn_after - drawn_before, len(sums[0]))
     return found
+
+
+def mean_interval(values: Array, comparisons: int = 1) -> Interval:
+    """The mean of (N,) independent values with its 95% t interval; NaN ends for fewer than two values.
+
+    Args:
+        values: such as one metric of trainings that differ in the seed alone.
+        comparisons: how many intervals are to hold together: each is widened as Bonferroni says.
+    """
+    size = len(values)
+    mean = float(values.mean()) if size else math.nan
+    if size < 2:
+        return Interval(mean, math.nan, math.nan)
+    half = float(stdtrit(size - 1, 1 - 0.025 / comparisons)) * float(values.std(ddof=1)) / math.sqrt(size)
+    return Interval(mean, mean - half, mean + half)
+
+
+def paired_difference(
+    values: Mapping[int, float], reference: Mapping[int, float], comparisons: int = 1
+) -> PairedDifference:
+    """The mean of `values` minus `reference`, each by seed, over the seeds that both have.
+
+    Args:
+        values: seed -> value.
+        reference: seed -> value of what is compared with.
+        comparisons: as in `mean_interval`.
+    """
+    seeds = sorted(values.keys() & reference.keys())
+    differences = np.array([values[seed] - reference[seed] for seed in seeds], np.float64)
+    return PairedDifference(*mean_interval(differences, comparisons), len(seeds))
 
 
 def mean_difference(difference: Array, group: NDArray[np.int64]) -> Difference:

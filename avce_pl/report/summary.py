@@ -6,6 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from avce_pl.report.contrast import contrast_state, describe_contrast
+from avce_pl.report.records import OPTIMISTIC, tested_on_validation
+
 METRICS = ("ccc", "pcc", "rmse", "sagr")
 
 
@@ -28,7 +31,9 @@ def print_run(folder: Path, record: dict[str, Any], console: Console) -> None:
         for axis in ("valence", "arousal"):
             table.add_row(axis, *(f"{record['test'][f'test/{name}_{axis}']:.3f}" for name in METRICS))
     console.print(table)
-    if split == "val":
-        console.print("There is no test split: these are the images that chose the best epoch, so the numbers flatter.")
+    if tested_on_validation(record):
+        console.print(OPTIMISTIC)
+    if contrast_state(record, record) == "dead":
+        console.print(f"Contrast: {describe_contrast(record)}.")
     console.print(f"files:   {folder}", soft_wrap=True)
     console.print(f"picture: {folder / 'figure.png'}", soft_wrap=True)

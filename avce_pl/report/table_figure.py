@@ -1,6 +1,7 @@
-"""The pictures of a table: every row's mean ± sd and the published value, and confusion matrices."""
+"""The pictures of a table: every row's mean ± sd beside what it is compared with, and confusion matrices."""
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +12,39 @@ from matplotlib.figure import Figure
 from avce_pl.report import style
 from avce_pl.report.expression_figure import confusion_matrix
 from avce_pl.report.table import Table
+from avce_pl.report.table_layout import Row
 
 _COLOURS = {"valence": style.VALENCE, "arousal": style.AROUSAL}
 
 
 def draw_table(table: Table, path: Path) -> Path:
-    """Draws a table as dots with error bars, one panel per metric, and writes it as PNG."""
-    layout, names = table.layout, [" · ".join(name) for name in table.names]
+    """Draws a table as dots with error bars, one panel per metric, and writes it as PNG.
+
+    A row of one run has no error bar. Published values are drawn where the data may be compared with theirs.
+    """
+    layout, names = table.layout, [_row_name(table, row) for row in table.rows]
     height = np.arange(len(names))[::-1]
+    reference = [layout.is_reference(row) for row in table.rows]
     with mpl.rc_context(style.RC):
         columns = min(2, len(layout.metrics))  # valence and arousal beside each other
         lines = -(-len(layout.metrics) // columns)
         size = 4.2 * columns + 1.6, lines * (0.36 * len(names) + 0.6) + 1.3
+        title = _caption(layout.title, *_warnings(table), inches=size[0])
+        size = size[0], size[1] + 0.18 * title.count("\n")
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(lines, columns, sharey=True, squeeze=False).flat
         for axes in panels[len(layout.metrics) :]:
             axes.set_axis_off()
-        for axes, (metric, title) in zip(panels, layout.metrics.items(), strict=False):
+        for axes, metric in zip(panels, layout.metrics, strict=False):
             values = table.lines[table.lines["metric"] == metric]
             colour = next((c for axis, c in _COLOURS.items() if axis in metric), style.TRUE)
+            spread = values["sd"].to_numpy(float)
             bars: dict[str, Any] = {"fmt": "o", "color": colour, "capsize": 3, "markersize": 6, "elinewidth": 1.4}
-            axes.errorbar(values["mean"], height, xerr=values["sd"].fillna(0), label="here, mean ± sd", **bars)
-            if values["published"].notna().any():
+            label = "here, one run" if np.isnan(spread).all() else "here, mean ± sd"
+            axes.errorbar(values["mean"], height, xerr=spread, label=label, **bars)
+            if np.isfinite(middle := values["mean"].to_numpy(float)[reference]).any():
+                axes.axvline(middle[0], color=style.FAINT, linestyle="--", linewidth=1.2, label="reference")
+            if table.has_published and layout.comparable(table.dataset):
                 axes.scatter(
                     values["published"],
                     height,
@@ -42,11 +54,11 @@ def draw_table(table: Table, path: Path) -> Path:
                     edgecolor=style.TRUE,
                     label="published",
                 )
-            axes.set_title(title)
+            axes.set_title(table.titled(metric))
             axes.set_ylim(-0.7, len(names) - 0.3)
             axes.set_yticks(height, names)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-        figure.suptitle(_caption(layout.title, *table.notes[:1], inches=size[0]), fontsize=11, color="#374151")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        figure.suptitle(title, fontsize=11, color="#374151")
         figure.savefig(path, format="png")
     return path
 
@@ -61,10 +73,20 @@ def draw_confusions(table: Table, path: Path) -> Path:
             confusion_matrix(axes, classes, counts)
             axes.set_title(" · ".join(table.named(row)))
         shade = "Faces of each true class by predicted class, all seeds together; shade: share of the true class"
-        caption = _caption(table.layout.title, *table.notes[:1], shade, inches=size[0])
+        caption = _caption(table.layout.title, *_warnings(table), shade, inches=size[0])
         figure.suptitle(caption, fontsize=11, color="#374151")
         figure.savefig(path, format="png")
     return path
+
+
+def _warnings(table: Table) -> Sequence[str]:
+    """What the picture has to say; of a table that has nothing of the kind, where its numbers are from."""
+    return table.warnings or table.notes[:1]
+
+
+def _row_name(table: Table, row: Row) -> str:
+    name = " · ".join(table.named(row))
+    return f"{name} (dead contrast)" if "dead" in table.contrast.get(row, "") else name
 
 
 def _caption(*texts: str, inches: float) -> str:
