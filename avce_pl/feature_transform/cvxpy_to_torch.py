@@ -1,6 +1,7 @@
 """Turns a cvxpy expression into a torch function, which torch.func can batch and differentiate twice."""
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,8 +41,8 @@ def _axes(node: Any, x: Tensor) -> tuple[int, ...]:
     return tuple(range(x.ndim)) if node.axis is None else (node.axis,)
 
 
-# By class name, since cvxpy has exact and approximate variants of some atoms. Only what is twice differentiable
-# inside its domain belongs here: implicit differentiation is wrong at a kink.
+# By class name without the suffix "Approx": cvxpy has exact and approximate variants of some atoms. Only what is twice
+# differentiable inside its domain belongs here: implicit differentiation is wrong at a kink.
 _ATOMS: dict[str, Callable[..., Tensor]] = {
     "AddExpression": lambda node, *terms: sum(terms[1:], start=terms[0]),
     "NegExpression": lambda node, x: -x,
@@ -59,8 +60,8 @@ _ATOMS: dict[str, Callable[..., Tensor]] = {
     "Vstack": lambda node, *parts: torch.vstack(parts),
     "quad_over_lin": lambda node, x, y: (x.square().sum(_axes(node, x)) / y).reshape(node.shape),
     "QuadForm": lambda node, x, matrix: x @ matrix @ x,
-    "PowerApprox": lambda node, x: x ** float(node.p.value),
-    "PnormApprox": lambda node, x: torch.linalg.vector_norm(x, float(node.p), _axes(node, x)).reshape(node.shape),
+    "Power": lambda node, x: x ** float(node.p.value),
+    "Pnorm": lambda node, x: torch.linalg.vector_norm(x, float(node.p), _axes(node, x)).reshape(node.shape),
     "exp": lambda node, x: x.exp(),
     "log": lambda node, x: _positive(x).log(),
     "entr": lambda node, x: -_positive(x) * _positive(x).log(),
@@ -69,6 +70,38 @@ _ATOMS: dict[str, Callable[..., Tensor]] = {
     "logistic": lambda node, x: torch.nn.functional.softplus(x),
     "log_sum_exp": lambda node, x: x.logsumexp(_axes(node, x)).reshape(node.shape),
 }
+
+
+# With a derivative almost everywhere; used where they take parameters only, so that no solution moves over the kink.
+_KINKS: dict[str, Callable[..., Tensor]] = {
+    "abs": lambda node, x: x.abs(),
+    "max": lambda node, x: x.amax(_axes(node, x)).reshape(node.shape),
+    "min": lambda node, x: x.amin(_axes(node, x)).reshape(node.shape),
+    "maximum": lambda node, *terms: reduce(torch.maximum, terms).expand(node.shape),
+    "minimum": lambda node, *terms: reduce(torch.minimum, terms).expand(node.shape),
+    "norm1": lambda node, x: x.abs().sum(_axes(node, x)).reshape(node.shape),
+    "norm_inf": lambda node, x: x.abs().amax(_axes(node, x)).reshape(node.shape),
+}
+
+
+def _linear(node: Any) -> Callable[..., Tensor] | None:
+    """A linear atom of one expression and constants, such as trace or cumsum, as a product with its matrix."""
+    from cvxpy.atoms.affine.affine_atom import AffAtom
+
+    free = [position for position, argument in enumerate(node.args) if not argument.is_constant()]
+    free += [
+        position for position, argument in enumerate(node.args) if argument.is_constant() and argument.parameters()
+    ]
+    if not isinstance(node, AffAtom) or len(free) != 1:
+        return None
+    (position,) = free
+    values = [argument.value if argument.is_constant() else None for argument in node.args]
+    columns = []
+    for unit in np.eye(node.args[position].size):
+        values[position] = unit.reshape(node.args[position].shape)
+        columns.append(np.ravel(node.numeric(values)))
+    matrix = torch.from_numpy(np.array(columns, dtype=np.float64).T.copy())
+    return lambda node, *arguments: (matrix @ arguments[position].reshape(-1)).reshape(node.shape)
 
 
 def torch_function(expression: "cvxpy.Expression", leaves: Sequence["cvxpy.Expression"]) -> TorchFunction:
@@ -93,14 +126,15 @@ def torch_function(expression: "cvxpy.Expression", leaves: Sequence["cvxpy.Expre
         dense = value.toarray() if hasattr(value, "toarray") else value
         constant = torch.tensor(dense, dtype=torch.float64).reshape(expression.shape)
         return lambda values: constant
-    name = type(expression).__name__
+    name = type(expression).__name__.removesuffix("Approx")
     if not expression.args:
         raise AvceError(f"OptLayer met the {name.lower()} {expression}, which is not in the list of its arguments.")
-    if name not in _ATOMS:
+    atom = _ATOMS.get(name) or (_KINKS.get(name) if not expression.variables() else None) or _linear(expression)
+    if atom is None:
         raise AvceError(
-            f"OptLayer cannot differentiate the cvxpy atom '{name}' in {expression}: it is not among the twice "
-            f"differentiable ones it knows ({', '.join(_ATOMS)}). Write kinks such as abs and max as inequalities "
-            "with an extra variable, or use feature_transform=cvxpylayers."
+            f"OptLayer cannot differentiate the cvxpy atom '{name}' in {expression}. It knows kinks (abs, max, min, "
+            f"pos, norm1, norm_inf, huber), the Euclidean norm and {', '.join(sorted(_ATOMS))}. "
+            "Rewrite the problem with these, or use the package cvxpylayers."
         )
-    atom, arguments = _ATOMS[name], [torch_function(argument, leaves) for argument in expression.args]
+    arguments = [torch_function(argument, leaves) for argument in expression.args]
     return lambda values: atom(expression, *(argument(values) for argument in arguments))

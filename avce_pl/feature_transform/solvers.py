@@ -3,33 +3,32 @@
 # cvxpy and cvxpylayers are typed in part only.
 # mypy: disable-error-code="attr-defined, no-untyped-call"
 
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from avce_pl.errors import AvceError
 
-Solver = Literal["CLARABEL", "SCS", "ECOS"]
 
-
-def solver_options(solver: Solver, tolerance: float) -> dict[str, Any]:
-    """The solver's own names for ``tolerance`` (absolute, relative and feasibility alike).
+def solver_options(solver: str, tolerance: float) -> dict[str, Any]:
+    """The solver's own names for ``tolerance`` (absolute, relative and feasibility alike); none for a rarer solver.
 
     Raises:
         AvceError: If the solver is not installed. ECOS, which the paper used, is GPLv3 and so not a dependency.
     """
     import cvxpy as cp
 
-    if solver not in cp.installed_solvers():
+    if solver not in (installed := cp.installed_solvers()):
         raise AvceError(
-            f"The solver {solver} is not installed; choose solver=CLARABEL or solver=SCS, "
-            f"or install it with `pip install {solver.lower()}`."
+            f"The solver {solver} is not installed; choose one of {', '.join(installed)}, or install it with "
+            f"`pip install {solver.lower()}`."
         )
     return {
         "CLARABEL": {"tol_gap_abs": tolerance, "tol_gap_rel": tolerance, "tol_feas": tolerance},
-        "SCS": {"eps": tolerance, "max_iters": 100_000},
+        "SCS": {"eps_abs": tolerance, "eps_rel": tolerance, "max_iters": 100_000},
         "ECOS": {"abstol": tolerance, "reltol": tolerance, "feastol": tolerance},
-    }[solver]
+        "OSQP": {"eps_abs": tolerance, "eps_rel": tolerance, "max_iter": 100_000},
+    }.get(solver, {})
 
 
 def check_finite(values: Tensor, source: str) -> None:

@@ -44,6 +44,17 @@ EXPRESSIONS = [
     cp.kl_div(V, P) + cp.rel_entr(P, V),
     cp.log_sum_exp(W, axis=1),
     cp.log_sum_exp(V),
+    cp.trace(W[:, :2]),
+    cp.diag(V) + cp.diag(P),
+    cp.cumsum(W, axis=1),
+    cp.kron(GRAM, W),
+    cp.diff(V),
+    cp.pnorm(V, 2, approx=False) + cp.sum(cp.power(V, 3, approx=False)),
+    cp.multiply(cp.abs(P), V)
+    + cp.max(P)
+    - cp.minimum(P, 1, P - 1)
+    + cp.norm1(P) * cp.norm_inf(P)
+    + cp.pos(P) * cp.min(P),
 ]
 
 

@@ -1,5 +1,7 @@
 import copy
 import pickle
+import subprocess
+import sys
 
 import cvxpy as cp
 import numpy as np
@@ -9,7 +11,9 @@ from reference_transforms import sparsemax_row
 
 from avce_pl.errors import AvceError
 from avce_pl.feature_transform.closed_form import ClosedForm
+from avce_pl.feature_transform.kkt import KKT
 from avce_pl.feature_transform.opt_layer import OptLayer, OptLayerTransform
+from avce_pl.feature_transform.statement import build_statement
 
 
 def normal(*shape, seed=0, scale=1.0):
@@ -196,7 +200,9 @@ def test_an_unbounded_row_is_named():
 def test_a_parameter_that_its_declaration_excludes_is_named():
     z, x = cp.Variable(2), cp.Parameter(2, nonneg=True)
     layer = OptLayer([z], [x], lambda z, x: cp.sum_squares(z - x), [], [])
-    with pytest.raises(AvceError, match="could not solve the problem of row 1: Parameter value must be nonnegative"):
+    with pytest.raises(
+        AvceError, match="could not solve the problem of row 1 in OptLayer: Parameter value must be nonnegative"
+    ):
         layer(torch.tensor([[1.0, 1.0], [1.0, -1.0]]))
 
 
@@ -205,22 +211,170 @@ def test_broken_parameters_are_named():
         box()(torch.tensor([[0.0, 0.0], [0.0, torch.nan]]))
 
 
-@pytest.mark.parametrize("shapes", [[(2, 3)], [(2,)], [], [(3, 2), (3, 2)]])
+@pytest.mark.parametrize("shapes", [[(2, 3)], [(3,)], [], [(3, 2), (3, 2)]])
 def test_tensors_that_do_not_fit_are_refused(shapes):
     with pytest.raises(ValueError, match="OptLayer expects tensors of the shapes"):
         box()(*(torch.zeros(shape) for shape in shapes))
     with pytest.raises(ValueError, match="without rows"):
         box()(torch.zeros(0, 2))
+    with pytest.raises(ValueError, match="tensor of integers"):
+        box()(torch.zeros(3, 2, dtype=torch.long))
 
 
-def test_a_kink_at_the_solution_is_refused_in_the_backward_pass():
+def test_one_problem_alone_has_no_dimension_for_rows():
+    alone = box().solve(torch.zeros(2))
+    together = box().solve(torch.zeros(1, 2))
+    for ours, batch in zip(
+        (*alone.variables, *alone.inequality_duals), (*together.variables, *together.inequality_duals), strict=True
+    ):
+        assert torch.equal(ours, batch[0])
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_an_objective_of_one_element_is_a_scalar(shape):
+    z, x = cp.Variable(5), cp.Parameter(5)
+    layer = OptLayer(
+        [z],
+        [x],
+        lambda z, x: cp.reshape(cp.sum_squares(z - x), shape, order="C"),
+        [lambda z, x: -z],
+        [lambda z, x: cp.sum(z) - 1],
+    )
+    latent, grad = normal(20, 5), normal(20, 5, seed=1).detach()
+    results = [(out, *torch.autograd.grad(out, latent, grad)) for out in (layer(latent), ClosedForm()(latent)[0])]
+    torch.testing.assert_close(*results)
+
+
+KINKS = {
+    "abs": (lambda x: cp.sum(cp.abs(x)), lambda x: x.abs().sum(1)),
+    "max": (cp.max, lambda x: x.amax(1)),
+    "min": (lambda x: -cp.min(x), lambda x: -x.amin(1)),
+    "pos": (lambda x: cp.sum(cp.pos(x)), lambda x: x.relu().sum(1)),
+    "norm1": (cp.norm1, lambda x: x.abs().sum(1)),
+    "norm_inf": (cp.norm_inf, lambda x: x.abs().amax(1)),
+    "sum_largest": (lambda x: cp.sum_largest(x, 2), lambda x: x.topk(2, 1).values.sum(1)),
+    "huber": (
+        lambda x: cp.sum(cp.huber(x, 0.5)),
+        lambda x: torch.nn.functional.huber_loss(x, 0 * x, "none", 0.5).mul(2).sum(1),
+    ),
+    "norm2": (cp.norm2, lambda x: x.norm(dim=1)),
+    "max of squares": (lambda x: cp.max(cp.square(x)), lambda x: x.square().amax(1)),
+    "square of pos": (lambda x: cp.sum_squares(cp.pos(x)), lambda x: x.relu().square().sum(1)),
+}
+
+
+@pytest.mark.parametrize("kink", KINKS)
+def test_kinks_are_solved_and_differentiated(kink):
+    """Against the optimum that a search in all directions finds, and against differences of the solutions."""
+    term, torch_term = KINKS[kink]
+    z, x = cp.Variable(3), cp.Parameter(3)
+    layer = OptLayer([z], [x], lambda z, x: term(z - x) + cp.sum_squares(z) / 2, [], [])
+    centers = normal(17, 3, scale=2)
+    found = layer(centers)
+    assert found.shape == (17, 3)
+
+    def value(points):
+        return torch_term(points - centers) + points.square().sum(1) / 2
+
+    for seed in range(30):
+        for step in (1e-1, 1e-3):
+            assert (value(found + step * normal(17, 3, seed=seed)) >= value(found) - 1e-9).all()
+    assert torch.autograd.gradcheck(layer, centers[:2].detach().requires_grad_(), atol=1e-5)
+
+
+def test_the_multipliers_of_constraints_with_kinks():
+    """Projection onto the l1 ball and the Euclidean ball; the multiplier of the second is |x| - 1 outside it."""
+    z, x = cp.Variable(3), cp.Parameter(3)
+    ball = OptLayer([z], [x], lambda z, x: cp.sum_squares(z - x) / 2, [lambda z, x: cp.norm(z) - 1], [])
+    latent = normal(20, 3, scale=2)
+    length = latent.norm(dim=1)
+    (point,), (multiplier,), () = ball.solve(latent)
+    torch.testing.assert_close(point, latent / length.clamp_min(1).unsqueeze(1))
+    torch.testing.assert_close(multiplier, (length - 1).clamp_min(0))
+    diamond = OptLayer([z], [x], lambda z, x: cp.sum_squares(z - x) / 2, [lambda z, x: cp.norm1(z) - 1], [])
+    (point,), (multiplier,), () = diamond.solve(latent)
+    soft_threshold = latent.sign() * (latent.abs() - multiplier.unsqueeze(1)).clamp_min(0)
+    torch.testing.assert_close(point, soft_threshold)
+    outside = latent.abs().sum(1) > 1
+    torch.testing.assert_close(point.abs().sum(1)[outside], torch.ones(int(outside.sum()), dtype=torch.float64))
+
+
+def test_at_the_tip_of_a_norm_the_solution_does_not_move():
     z, x = cp.Variable(2), cp.Parameter(2)
     layer = OptLayer([z], [x], lambda z, x: cp.norm(z) + cp.sum_squares(z - x), [], [])
-    latent = torch.tensor([[3.0, 4.0], [0.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    latent = torch.tensor([[3.0, 4.0], [0.1, 0.2]], dtype=torch.float64, requires_grad=True)
     solution = layer(latent)
-    torch.testing.assert_close(solution[0], torch.tensor([2.7, 3.6], dtype=torch.float64))
+    torch.testing.assert_close(solution, torch.tensor([[2.7, 3.6], [0.0, 0.0]], dtype=torch.float64))
+    solution.sum().backward()
+    length, slope = 5.0, torch.tensor([3.0, 4.0], dtype=torch.float64)
+    shrink = (torch.eye(2) - slope.outer(slope) / length**2).sum(0) / (2 * length)  # of x (1 - 1 / 2|x|)
+    torch.testing.assert_close(latent.grad, torch.stack([1 - shrink, torch.zeros(2)]).double())
+
+
+def test_a_solution_without_derivative_is_refused():
+    z, x = cp.Variable(2), cp.Parameter(2)
+    statement = build_statement([z], [x], lambda z, x: cp.sum(cp.power(z, 1.5)) - x @ z, [], [])
+    points = torch.tensor([[1.0, 1.0], [0.0, 0.0]], dtype=torch.float64)
     with pytest.raises(AvceError, match="row 1 in OptLayer is not twice differentiable at its solution"):
-        solution.sum().backward()
+        KKT(statement).pull_back(points, [points], torch.ones_like(points))
+
+
+@pytest.mark.parametrize("solver", ["CLARABEL", "SCS", "OSQP", "HIGHS", "DIFFCP"])
+def test_any_installed_solver_will_do(solver):
+    if solver not in cp.installed_solvers():
+        pytest.skip(f"{solver} is not installed")
+    z, x = cp.Variable(5), cp.Parameter(5)
+    layer = OptLayer(
+        [z], [x], lambda z, x: cp.sum_squares(z - x), [lambda z, x: -z], [lambda z, x: cp.sum(z) - 1], solver=solver
+    )
+    latent, grad = normal(20, 5), normal(20, 5, seed=1).detach()
+    results = [(out, *torch.autograd.grad(out, latent, grad)) for out in (layer(latent), ClosedForm()(latent)[0])]
+    torch.testing.assert_close(*results)
+
+
+def test_options_reach_the_solver():
+    with pytest.raises(AvceError, match="row 0 in OptLayer was not solved to the tolerance"):
+        box(solver="SCS", max_iters=1)(torch.zeros(1, 2))
+    for solver in ("CLARABEL", "OSQP"):
+        with pytest.raises(AvceError, match=rf"{solver} could not solve the problem of row 0.*no_such_option"):
+            box(solver=solver, no_such_option=1)(torch.zeros(1, 2))
+    with pytest.raises(AvceError, match="not solved to the tolerance"):
+        OptLayerTransform("SCS", solver_options={"max_iters": 1})(normal(1, 3))
+
+
+def test_a_solver_that_does_not_know_the_cones_is_named():
+    with pytest.raises(AvceError, match="OSQP could not solve the problem of row 0"):
+        OptLayerTransform("OSQP")(normal(1, 3))
+
+
+def test_it_is_a_module():
+    torch.manual_seed(0)
+    z, x = cp.Variable(5), cp.Parameter(5)
+    layer = OptLayer([z], [x], lambda z, x: cp.norm1(z) + cp.sum_squares(z - x), [lambda z, x: cp.norm(z) - 1], [])
+    network = torch.nn.Sequential(torch.nn.Linear(3, 5), layer, torch.nn.Linear(5, 1))
+    assert set(network.state_dict()) == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    values = torch.randn(20, 3)
+    expected = network(values)
+    expected.sum().backward()
+    assert network[0].weight.grad.abs().sum() > 0
+    twice = copy.deepcopy(copy.deepcopy(network))
+    for twin in (copy.deepcopy(network), twice, pickle.loads(pickle.dumps(network)), pickle.loads(pickle.dumps(twice))):
+        assert torch.equal(twin(values), expected)
+
+
+def test_a_pickle_is_read_in_another_process_that_has_variables_of_its_own(tmp_path):
+    layer = capped(cp.Parameter(nonneg=True))
+    values = normal(3, 2, 3).detach(), torch.full((3,), 0.5, dtype=torch.float64)
+    torch.save((layer, values, layer(*values)), tmp_path / "layer.pt")
+    code = (
+        "import torch, cvxpy as cp; from avce_pl.feature_transform.opt_layer import OptLayer; "
+        "a, b = cp.Variable(2), cp.Parameter(2); "
+        "own = OptLayer([a], [b], lambda a, b: cp.norm1(a - b), [], []); "
+        f"layer, values, expected = torch.load({str(tmp_path / 'layer.pt')!r}, weights_only=False); "
+        "assert torch.equal(own(torch.ones(1, 2)), torch.ones(1, 2)); "
+        "torch.testing.assert_close(layer(*values), expected)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(
@@ -229,8 +383,22 @@ def test_a_kink_at_the_solution_is_refused_in_the_backward_pass():
         (cp.Variable(2), lambda z, x: -cp.sum_squares(z - x), lambda z, x: -z, "is not convex"),
         (cp.Variable(2), lambda z, x: cp.sum_squares(z - x), lambda z, x: cp.sqrt(z) - 1, "is not convex"),
         (cp.Variable(2, integer=True), lambda z, x: cp.sum_squares(z - x), lambda z, x: -z, "is not convex"),
-        (cp.Variable(2, nonneg=True), lambda z, x: cp.sum_squares(z - x), lambda z, x: -z, "as an inequality"),
-        (cp.Variable(2), lambda z, x: cp.norm1(z - x), lambda z, x: -z, "cannot differentiate the cvxpy atom 'norm1'"),
+        (cp.Variable(2, nonneg=True), lambda z, x: cp.sum_squares(z - x), lambda z, x: -z, "the attribute nonneg"),
+        (cp.Variable(2), lambda z, x: cp.normNuc(cp.diag(z - x)), lambda z, x: -z, "the cvxpy atom 'normNuc'"),
+        (cp.Variable(2), lambda z, x: z - x, lambda z, x: -z, r"the shape \(2,\).*one element"),
+        (
+            cp.Variable(2),
+            lambda z: cp.sum_squares(z),
+            lambda z, x: -z,
+            "The objective of OptLayer is called with its 2",
+        ),
+        (cp.Variable(2), lambda z, x: cp.Minimize(cp.sum(z)), lambda z, x: -z, "give the expression alone"),
+        (
+            cp.Variable(2),
+            lambda z, x: cp.sum_squares(z - x),
+            lambda z, x: z >= 0,
+            "Inequality 0 of OptLayer is the con",
+        ),
     ],
 )
 def test_problems_it_cannot_differentiate_are_refused(variable, objective, inequality, message):
