@@ -5,15 +5,19 @@
 
 import importlib
 import logging
+import warnings
+from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.func import vmap
 
 from avce_pl.errors import AvceError
-from avce_pl.feature_transform.solvers import Solver, check_finite, solver_options
+from avce_pl.feature_transform.cvxpy_to_torch import TorchFunction, torch_function
+from avce_pl.feature_transform.solvers import check_finite, solver_options
 
 if TYPE_CHECKING:
     from cvxpylayers.torch import CvxpyLayer
@@ -22,10 +26,26 @@ log = logging.getLogger(__name__)
 
 _ALLOWED = ("avce_pl.", "experiments.")
 
+# How far a row may be outside its constraints, in units of 1 + its largest entry.
+_INEXACT, _NO_SOLUTION = 1e-5, 1e-2
+
+
+class _Layer(NamedTuple):
+    layer: "CvxpyLayer"
+    has_entropy: bool
+    inequalities: list[TorchFunction]
+    equalities: list[TorchFunction]
+
+    def violation(self, latent: Tensor, solution: Tensor) -> Tensor:
+        """How far each solution is outside its constraints, ``(N,)``."""
+        outside = [vmap(lambda z, x, g=g: g([z, x]).relu().max())(latent, solution) for g in self.inequalities]
+        outside += [vmap(lambda z, x, h=h: h([z, x]).abs().max())(latent, solution) for h in self.equalities]
+        return torch.stack([torch.zeros(len(latent)), *outside]).amax(0) / (1 + solution.abs().amax(1))
+
 
 @lru_cache(maxsize=8)
-def _layer(path: str, size: int) -> "tuple[CvxpyLayer, bool]":
-    """The layer that ``path`` names for latents of ``size`` entries, and whether it has entropies."""
+def _layer(path: str, size: int) -> _Layer:
+    """The layer that ``path`` names for latents of ``size`` entries."""
     # The layers are kept here and not in the transform: a CvxpyLayer is a module with sparse buffers, which would
     # enter the state_dict and break deepcopy and DDP.
     import cvxpy as cp
@@ -54,30 +74,34 @@ def _layer(path: str, size: int) -> "tuple[CvxpyLayer, bool]":
             f"The problem '{path}' is not convex by cvxpy's rules for parameters (DPP); rewrite it so that "
             "problem.is_dpp() is true."
         )
-    return CvxpyLayer(problem, parameters=[parameter], variables=[variable]), cp.entr in problem.atoms()
-
-
-@lru_cache
-def _say_once(path: str) -> None:
-    log.warning(
-        "Rows of '%s' with an entry below 1e-6 get no gradient: diffcp's derivative of the exponential cone breaks "
-        "down there (latents that spread over more than 12 or so). feature_transform=closed_form or opt_layer have it.",
-        path,
+    found = _Layer(
+        CvxpyLayer(problem, parameters=[parameter], variables=[variable]), cp.entr in problem.atoms(), [], []
     )
+    for constraint in problem.constraints:
+        sides = {cp.constraints.Inequality: found.inequalities, cp.constraints.Equality: found.equalities}
+        if type(constraint) not in sides or constraint.variables() != [variable]:
+            continue  # the layer does not tell the values of other variables
+        with suppress(AvceError):  # an atom without a translation; the solver's own verdict remains
+            sides[type(constraint)].append(torch_function(constraint.expr, [parameter, variable]))
+    return found
 
 
 class CvxpyLayers:
     """Solves Eqs. (1) and (2) of the supplement, or any two convex problems, and differentiates the solutions.
 
     Slow: 256 latents of 32 entries take about a second. The solver works in float64 on the CPU; results come back
-    in the dtype and on the device of the latent, on the simplex up to the tolerance. Where diffcp is known to get the
-    gradient wrong (entropies of entries below 1e-6), a row has none, and the log says so once.
+    in the dtype and on the device of the latent, on the simplex up to the tolerance.
+
+    A row that the solver could not solve to the tolerance, or that is outside its constraints by more than 1e-5, is
+    used as it is and counted in ``inexact_rows``; the log says so once. Where diffcp is known to get the gradient
+    wrong (entropies of entries below 1e-6), a row has none, and the log says so once.
 
     Args:
         sparse_problem: ``package.module:function``, where ``function(d)`` returns a cvxpy problem with its parameter
             and its variable, both of shape ``(d,)``. See ``problems.py``.
         soft_problem: The same for the second output.
-        solver: Conic solver. CLARABEL is faster but leaves SparseMax 2e-5 off; ECOS has to be installed.
+        solver: Conic solver, one of those that diffcp knows. CLARABEL leaves SparseMax 1e-4 off at a tolerance of
+            1e-8; ECOS has to be installed.
         tolerance: Accuracy asked of the solver.
     """
 
@@ -85,13 +109,15 @@ class CvxpyLayers:
         self,
         sparse_problem: str,
         soft_problem: str,
-        solver: Solver = "SCS",
+        solver: Literal["CLARABEL", "SCS", "ECOS"] = "SCS",
         tolerance: Annotated[float, Field(gt=0)] = 1e-8,
     ) -> None:
         self.sparse_problem = sparse_problem
         self.soft_problem = soft_problem
         self.solver = solver
         self.tolerance = tolerance
+        self.inexact_rows = 0
+        self._said: set[tuple[str, str]] = set()
 
     def __call__(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(sparse, soft)``, each ``(N, d)``.
@@ -106,22 +132,55 @@ class CvxpyLayers:
     def _solve(self, path: str, latent: Tensor) -> Tensor:
         from diffcp import SolverError
 
-        layer, has_entropy = _layer(path, latent.shape[1])
+        found = _layer(path, latent.shape[1])
         differentiate = latent.requires_grad and torch.is_grad_enabled()
         options = solver_options(self.solver, self.tolerance)
         options["solve_method"] = {"CLARABEL": "Clarabel"}.get(self.solver, self.solver)
+        if self.solver == "SCS":
+            options["max_iters"] = 10_000  # a few milliseconds a row: a hopeless row must not take the rest's time
         if differentiate:
             options["mode"] = "lsmr"  # the default, LSQR, loses two digits
+        values = latent.cpu().double()
         try:
-            with torch.autocast(latent.device.type, enabled=False):
-                (solution,) = layer(latent.cpu().double(), solver_args=options)
+            with torch.autocast(latent.device.type, enabled=False), warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")  # diffcp warns once for each row
+                (solution,) = found.layer(values, solver_args=options)
         except SolverError as error:
-            raise AvceError(
-                f"{self.solver} found no solution of '{path}' for a batch of {len(latent)} latents ({error}); "
-                "check that the problem is feasible and bounded, or try another solver or tolerance."
-            ) from error
-        if has_entropy and differentiate and (wrong := (solution < 1e-6).any(1, keepdim=True)).any():
-            _say_once(path)
+            raise AvceError(self._no_solution(path, len(latent), str(error))) from error
+        with torch.no_grad():
+            violation = found.violation(values, solution)
+        if not (violation <= _NO_SOLUTION).all():  # written so that NaN counts, too
+            raise AvceError(self._no_solution(path, len(latent), "its result is outside the constraints"))
+        unsolved = sum("Solved/Inaccurate" in str(warning.message) for warning in said)
+        inexact = max(unsolved, int((violation > _INEXACT).sum()))
+        self.inexact_rows += inexact
+        if inexact:
+            self._say_once(
+                path,
+                "are inexact",
+                f"{inexact} of {len(latent)} rows of '{path}' are inexact: {self.solver} did not solve them to the "
+                f"tolerance {self.tolerance:g}. Training goes on with them, and this is not said again; write the "
+                "problem so that large latents do not enter it as squares, try another solver or a larger tolerance.",
+            )
+        if found.has_entropy and differentiate and (wrong := (solution < 1e-6).any(1, keepdim=True)).any():
+            self._say_once(
+                path,
+                "get no gradient",
+                f"{int(wrong.sum())} of {len(latent)} rows of '{path}' get no gradient: diffcp's derivative of the "
+                "exponential cone breaks down at entries below 1e-6 (latents that spread over more than 12 or so). "
+                "This is not said again; feature_transform=closed_form or opt_layer have the gradient.",
+            )
             solution = torch.where(wrong, solution.detach(), solution)
         result: Tensor = solution.to(latent)
         return result
+
+    def _no_solution(self, path: str, rows: int, reason: str) -> str:
+        return (
+            f"{self.solver} found no solution of '{path}' for a batch of {rows} latents ({reason}); check that the "
+            "problem is feasible and bounded, or try another solver or tolerance."
+        )
+
+    def _say_once(self, path: str, what: str, text: str) -> None:
+        if (path, what) not in self._said:
+            self._said.add((path, what))
+            log.warning(text)

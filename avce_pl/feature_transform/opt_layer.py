@@ -217,7 +217,7 @@ class OptLayerTransform:
     def __init__(
         self,
         solver: str = "CLARABEL",
-        tolerance: Annotated[float, Field(gt=0)] = 1e-8,
+        tolerance: Annotated[float, Field(gt=0)] = 1e-10,
         solver_options: Mapping[str, int | float | bool | str] | None = None,
     ) -> None:
         self.solver = solver

@@ -11,7 +11,7 @@ from reference_transforms import capped_simplex_row
 from avce_pl.errors import AvceError
 from avce_pl.feature_transform import problems
 from avce_pl.feature_transform.closed_form import ClosedForm
-from avce_pl.feature_transform.cvxpylayers import CvxpyLayers, _say_once
+from avce_pl.feature_transform.cvxpylayers import CvxpyLayers
 
 # cvxpylayers hands tensors to numpy in a way that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -76,8 +76,66 @@ def test_broken_latents_are_named(transform, latent):
         transform(latent)
 
 
+def capped(latent):
+    return torch.from_numpy(np.array([capped_simplex_row(row, 4 / 32) for row in latent.detach().numpy()]))
+
+
+@pytest.mark.parametrize("solver", ["SCS", "CLARABEL"])
+@pytest.mark.parametrize("scale", [0, 10, 100, 1000])
+def test_large_latents_are_solved_as_exactly_as_small_ones(solver, scale, caplog):
+    """Latents end in ReLU, so trainings have zeros beside entries near 100; the last rows are equal and one-hot."""
+    tolerance = 1e-8 if solver == "SCS" else 1e-12
+    latent = torch.randn(6, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64).relu() * scale
+    latent[4], latent[5, 1:] = scale, 0
+    for name, exact in (("sparsemax", ClosedForm()(latent)[0]), ("capped_simplex", capped(latent))):
+        transform = CvxpyLayers(PROBLEMS + name, PROBLEMS + "softmax", solver, tolerance)
+        sparse, soft = transform(latent)
+        torch.testing.assert_close(sparse, exact, atol=1e-5, rtol=0)
+        torch.testing.assert_close(soft, latent.softmax(1), atol=2e-5, rtol=0)
+        assert transform.inexact_rows == 0
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("name", ["sparsemax", "capped_simplex"])
+def test_gradients_at_large_latents(name):
+    latent = torch.randn(16, 32, generator=torch.Generator().manual_seed(2), dtype=torch.float64).relu() * 100
+    latent.requires_grad_()
+    sparse = CvxpyLayers(PROBLEMS + name, PROBLEMS + "softmax")(latent)[0]
+    grad = torch.randn(16, 32, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    cap = 1.0 if name == "sparsemax" else 4 / 32
+    free = (sparse > 1e-4) & (sparse < cap - 1e-4)
+    expected = free * (grad - (grad * free).sum(1, keepdim=True) / free.sum(1, keepdim=True).clamp_min(1))
+    torch.testing.assert_close(torch.autograd.grad(sparse, latent, grad)[0], expected, atol=1e-5, rtol=0)
+
+
+def _badly_scaled(size):
+    import cvxpy as cp
+
+    latent, point = cp.Parameter(size), cp.Variable(size)
+    problem = cp.Problem(cp.Minimize(cp.sum_squares(point - latent)), [point >= 0, cp.sum(point) == 1])
+    return problem, latent, point
+
+
+def test_inexact_rows_are_counted_and_said_once(latent, monkeypatch, caplog):
+    monkeypatch.setattr(problems, "_badly_scaled", _badly_scaled, raising=False)
+    monkeypatch.setattr(_badly_scaled, "__module__", problems.__name__)
+    transform = CvxpyLayers(PROBLEMS + "_badly_scaled", PROBLEMS + "sparsemax")
+    transform(latent)
+    assert (transform.inexact_rows, caplog.records) == (0, [])
+    latent = torch.cat([latent[:2].detach() / 3, torch.tensor([4.0, 1, 2] + 29 * [0.0]).expand(3, 32) * 100])
+    exact = ClosedForm()(latent)[0]
+    sparse, _ = transform(latent)
+    count = transform.inexact_rows
+    assert 0 < count <= 3
+    torch.testing.assert_close(sparse[:2], exact[:2], atol=1e-5, rtol=0)
+    for _ in range(2):
+        transform(latent)
+    assert transform.inexact_rows == 3 * count
+    (record,) = caplog.records
+    assert f"{count} of 5 rows of '{PROBLEMS}_badly_scaled' are inexact" in record.getMessage()
+
+
 def test_a_row_whose_gradient_diffcp_gets_wrong_has_none_and_the_others_have_theirs(transform, caplog):
-    _say_once.cache_clear()
     latent = torch.tensor([[0.0, 1.0, 16.0], [0.0, 1.0, 2.0]], dtype=torch.float64, requires_grad=True)
     for _ in range(2):
         soft = transform(latent)[1]
@@ -86,7 +144,8 @@ def test_a_row_whose_gradient_diffcp_gets_wrong_has_none_and_the_others_have_the
     got = torch.autograd.grad(soft, latent, grad)[0]
     expected = torch.autograd.grad(latent.softmax(1), latent, grad)[0]
     torch.testing.assert_close(got, expected * torch.tensor([[0.0], [1.0]]), atol=1e-5, rtol=0)
-    assert [record.message.count("get no gradient") for record in caplog.records] == [1]
+    (record,) = caplog.records
+    assert "1 of 2 rows of 'avce_pl.feature_transform.problems:softmax' get no gradient" in record.getMessage()
 
 
 @pytest.mark.parametrize(
@@ -123,16 +182,17 @@ def _wrong_size(size):
     return problems.sparsemax(size + 1)
 
 
+@pytest.mark.parametrize("solver", ["SCS", "CLARABEL"])
 @pytest.mark.parametrize(
     ("function", "message"),
     [(_not_convex, "is not convex"), (_infeasible, "found no solution"), (_wrong_size, r"\(33,\) and \(33,\)")],
 )
-def test_what_a_problem_must_be(function, message, latent, monkeypatch):
+def test_what_a_problem_must_be(function, message, solver, latent, monkeypatch):
     monkeypatch.setattr(problems, function.__name__, function, raising=False)
     monkeypatch.setattr(function, "__module__", problems.__name__)
     path = PROBLEMS + function.__name__
     with pytest.raises(AvceError, match=message):
-        CvxpyLayers(path, path)(latent[:1])
+        CvxpyLayers(path, path, solver)(latent[:1])
 
 
 def test_a_solver_that_is_not_installed_is_named(latent, monkeypatch):
