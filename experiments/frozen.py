@@ -15,6 +15,7 @@ torchvision's mobilenet_v2-b0353104.pth; without a way to torchvision's server, 
 """
 
 import argparse
+import math
 import statistics
 import sys
 import time
@@ -24,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from frozen_table import Cost, Row, write_table
+from frozen_table import PAIRS, Cost, Row, write_table
 from frozen_training import Faces, Parameters, evaluate, predict, select, train_single, train_stacked
 from torch import Tensor
 
@@ -42,19 +43,12 @@ BATCH_SIZE = 32
 FEW, FEWER = 256, 64
 WEIGHTS = (0.0256, 0.1, 0.3)
 
-ROWS = [
-    Row(labelled, pairs, weight)
-    for labelled in (None, FEW)
-    for pairs, weights in ((None, (0.0,)), ("aligned", WEIGHTS), ("cross", WEIGHTS), ("shuffled", WEIGHTS))
-    for weight in weights
-]
+ROWS = [Row(labelled, None) for labelled in (None, FEW, FEWER)]
+ROWS += [Row(labelled, pairs, weight) for labelled in (None, FEW) for pairs in PAIRS for weight in WEIGHTS]
 ROWS += [Row(labelled, "aligned", 0.1, hardness=hardness) for labelled in (None, FEW) for hardness in (1.0, 4.0, 16.0)]
-ROWS += [
-    Row(labelled, pairs, 0.1, similarity="angle")
-    for labelled in (None, FEW)
-    for pairs in ("aligned", "cross", "shuffled")
-]
-ROWS += [Row(FEWER, None), *(Row(FEWER, pairs, 0.1) for pairs in ("aligned", "cross", "shuffled"))]
+ROWS += [Row(labelled, pairs, 0.1, similarity="angle") for labelled in (None, FEW) for pairs in PAIRS]
+ROWS += [Row(FEWER, pairs, 0.1) for pairs in PAIRS]
+ROWS.sort(key=lambda row: row.labelled or math.inf, reverse=True)
 
 
 def load_faces(folder: Path) -> Faces:

@@ -8,6 +8,8 @@ import pandas as pd
 
 from avce_pl.report.statistics import PairedDifference, paired_difference
 
+Pairs = Literal["aligned", "cross", "shuffled"]
+PAIRS: tuple[Pairs, ...] = ("aligned", "cross", "shuffled")
 SCORES = ("ccc_valence", "ccc_arousal", "ccc_mean")
 CONTRAST = (
     "views",
@@ -48,7 +50,7 @@ class Row(NamedTuple):
     """
 
     labelled: int | None
-    pairs: Literal["aligned", "cross", "shuffled"] | None
+    pairs: Pairs | None
     weight: float = 0.0
     hardness: float | None = None
     similarity: str = "paper"

@@ -123,7 +123,7 @@ def train_single(faces: Faces, batches: Tensor, row: Row, seed: int) -> Paramete
     """
     networks = Networks(faces.features.shape[1], seed).to(faces.features.dtype)
     replace_all_batch_norm_modules_(networks)
-    parameters = dict(networks.named_parameters())
+    parameters: Parameters = dict(networks.named_parameters())
     optimizers = build_optimizers(parameters, len(batches))
     for rows in batches:
         latent = networks.compressor(faces.features[rows])

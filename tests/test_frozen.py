@@ -1,7 +1,9 @@
 import math
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,6 +16,8 @@ from torch.utils.data import DataLoader
 from avce_pl.backbone.base import Backbone, latent_layers
 from avce_pl.crl_formula import avce as formula
 from avce_pl.crl_formula.none import NoCRL
+from avce_pl.dataset.synthetic import SyntheticDataModule
+from avce_pl.errors import AvceError
 from avce_pl.feature_transform.closed_form import ClosedForm
 from avce_pl.functional.agreement import ccc
 from avce_pl.method.avce import AVCE
@@ -225,3 +229,48 @@ def test_only_what_beats_trunk_and_control_is_said_to(scores, tmp_path):
     value = scores[scores["row"] == ALIGNED.name]["ccc_valence"]
     assert cells[0][3] == f"{value.mean():.3f} ± {math.sqrt(value.var()):.3f}"
     assert len(pd.read_csv(tmp_path / "frozen.csv")) == len(scores)
+
+
+def test_the_program_writes_its_table_and_says_what_is_wrong_in_a_sentence(faces, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["frozen.py", "--seeds", "4", "--batches", "2", "--out", str(tmp_path)])
+    monkeypatch.setattr(frozen, "ROWS", [Row(None, None), Row(None, "aligned", 0.1), Row(None, "shuffled", 0.1)])
+    monkeypatch.setattr(frozen, "compare", lambda *_: frozen_table.Cost(0.2, 4, 4, 40, 3, 1e-12, 1e-3, 1e-3))
+    monkeypatch.setattr(frozen, "load_faces", lambda folder: faces)
+    assert frozen.main() == 0
+    assert (tmp_path / "frozen.md").read_text() in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "frozen.csv")["seed"].tolist() == 3 * [0, 1, 2, 3]
+
+    monkeypatch.setattr(frozen, "load_faces", lambda folder: _raise(AvceError("The weights are missing. Fetch them.")))
+    assert frozen.main() == 1
+    assert capsys.readouterr().err == "The weights are missing. Fetch them.\n"
+    monkeypatch.setattr(frozen, "load_faces", lambda folder: _raise(KeyboardInterrupt()))
+    assert frozen.main() == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def test_features_are_the_encoders_averages_of_centre_crops_row_by_row(cache, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    encoder = nn.Conv2d(3, 4, 5)
+    few = {"train_subjects": 2, "val_subjects": 1, "test_subjects": 2, "images_per_subject": 3}
+    made = partial(SyntheticDataModule, **few, cache_dir=str(cache))
+    monkeypatch.setattr(frozen, "SyntheticDataModule", made)
+    monkeypatch.setattr(frozen, "MobileNetV2", lambda weights: SimpleNamespace(encoder=encoder))
+    faces = frozen.load_faces(tmp_path)
+    data = made(image_size=96)
+    edge = (data.resize_size - 96) // 2
+    for row in range(15):
+        image = torch.from_numpy(data.images[row][edge : edge + 96, edge : edge + 96].copy()).permute(2, 0, 1) / 255
+        image = (image - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
+            :, None, None
+        ]
+        torch.testing.assert_close(faces.features[row], encoder(image[None])[0].mean((1, 2)), rtol=1e-4, atol=1e-4)
+        assert faces.labels[row].tolist() == data.index.loc[row, ["valence", "arousal"]].astype("float32").tolist()
+    assert data.index["split"][faces.train.numpy()].eq("train").all()
+    assert data.index["split"][faces.test.numpy()].eq("test").all()
+    assert (len(faces.train), len(faces.test)) == (6, 6)
+    monkeypatch.setattr(frozen, "MobileNetV2", lambda weights: _raise(AssertionError("computed twice")))
+    assert torch.equal(frozen.load_faces(tmp_path).features, faces.features)
