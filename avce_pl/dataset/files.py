@@ -32,6 +32,9 @@ from avce_pl.progress import track
 _AT_A_TIME = 256
 _LISTED = 20
 
+PROCEDURAL = "PROCEDURAL.txt"
+"""A file in the folder of a data set that is of procedural faces in the layout of a real one."""
+
 
 def examine(path: Path, box: tuple[int, int, int, int] = (0, 0, 0, 0)) -> tuple[int, str]:
     """Size of an image file in bytes, and what is wrong with it: "" when it can be trained on.
@@ -319,6 +322,11 @@ class FileDataModule(FaceDataModule):
         how = Path(crop.__file__).read_text(encoding="utf-8")  # another way to cut is another picture
         key = digest(index.fingerprint, files.state(), self.margin, self.resize_size, how, cv2.__version__)
         return ImageArray(cached(self.cache_dir / f"images-{key}", build) / "images.npy")
+
+    def describe(self) -> dict[str, Any]:
+        """Also whether the faces are procedural, where `PROCEDURAL` says so."""
+        procedural = {"procedural": True} if (self.root / PROCEDURAL).exists() else {}
+        return super().describe() | procedural
 
     @property
     def bad_images(self) -> dict[str, int]:

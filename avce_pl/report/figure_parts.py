@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from avce_pl.report import style
+from avce_pl.report.records import tested_on_validation
 from avce_pl.report.runs import Run
 from avce_pl.report.statistics import AXES
 
@@ -48,8 +49,11 @@ def overlay(axes: Axes, image: NDArray[np.uint8], cells: NDArray[np.float32]) ->
 def source(runs: Sequence[Run]) -> str:
     """One line that says what the faces are of."""
     names = sorted({str(run.record["dataset"]) for run in runs})
-    split = "/".join(sorted({str(run.record["data"]["test_split"]) for run in runs}))
-    text = f"{len(runs[0].table):,} {split} faces of {' and '.join(names)}"
+    if any(tested_on_validation(run.record) for run in runs):
+        faces = "validation faces (which also chose the best epoch: optimistic)"
+    else:
+        faces = f"{'/'.join(sorted({str(run.record['data']['test_split']) for run in runs}))} faces"
+    text = f"{len(runs[0].table):,} {faces} of {' and '.join(names)}"
     if any(run.synthetic for run in runs):
         text += " — procedural faces; not comparable with published results"
     return text

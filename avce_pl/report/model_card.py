@@ -8,7 +8,7 @@ import pandas as pd
 
 from avce_pl.errors import AvceError
 from avce_pl.report.contrast import contrast_state, describe_contrast
-from avce_pl.report.records import OPTIMISTIC, SYNTHETIC, read_config, read_metrics, tested_on_validation
+from avce_pl.report.records import OPTIMISTIC, is_procedural, read_config, read_metrics, tested_on_validation
 from avce_pl.report.runs import read_predictions
 from avce_pl.report.statistics import AXES, RESAMPLES, intervals, resampling_unit
 from avce_pl.report.summary import METRICS
@@ -106,7 +106,7 @@ intervals over {by}, {RESAMPLES:,} resamples; they say how the number would vary
 
 def _limits(record: Mapping[str, Any]) -> Iterator[str]:
     """What the numbers must not be taken for."""
-    if record["dataset"] in SYNTHETIC:
+    if is_procedural(record["dataset"], record):
         yield "Procedural faces: these numbers are not comparable with published ones."
     if tested_on_validation(record):
         yield OPTIMISTIC

@@ -17,7 +17,7 @@ PATTERN = "*/" * len(CHOICES) + "seed_*"
 """Run folders below ``<output_root>/<name>``."""
 
 SYNTHETIC = ("synthetic", "synthetic_video", "synthetic_expression")
-"""Data sets of procedural faces; numbers on them are not comparable with published ones."""
+"""Data sets that are of procedural faces always; see `is_procedural`."""
 
 OPTIMISTIC = "Tested on the validation images, which also chose the best epoch: the scores are optimistic."
 
@@ -107,6 +107,16 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{file} is not the configuration of a run ({type(error).__name__}: {error}). Restore it, or train again."
         ) from None
     return config
+
+
+def is_procedural(dataset: str, metrics: Mapping[str, Any]) -> bool:
+    """Whether a run's faces are procedural, so that its numbers are not comparable with published ones.
+
+    Args:
+        dataset: The name of its data set, which may be procedural faces in the layout of a real one.
+        metrics: What its ``metrics.json`` holds.
+    """
+    return dataset in SYNTHETIC or bool(metrics.get("data", {}).get("procedural"))
 
 
 def tested_on_validation(metrics: Mapping[str, Any]) -> bool:

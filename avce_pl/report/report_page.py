@@ -10,7 +10,7 @@ from typing import Any
 from avce_pl.errors import AvceError
 from avce_pl.report.contrast import DEAD, contrast_state
 from avce_pl.report.page import frame, image, page, table
-from avce_pl.report.records import OPTIMISTIC, SYNTHETIC, Record, read_records, tested_on_validation
+from avce_pl.report.records import OPTIMISTIC, Record, is_procedural, read_records, tested_on_validation
 from avce_pl.report.run_facts import curves, facts, failure, label
 from avce_pl.report.table import MISSING, make_table, read_layout, read_table_records
 from avce_pl.report.table_figure import draw_table
@@ -83,7 +83,7 @@ def _state(runs: Sequence[Record]) -> Iterator[str]:
     count = {state: sum(record.state == state for record in runs) for state in ("done", "failed", "unfinished")}
     counts = ", ".join(f"{number:,} {state}" for state, number in count.items() if number)
     yield f"<p class=faint>{len(runs):,} runs: {counts}.</p>"
-    datasets = sorted({record.choices["dataset"] for record in runs} & {*SYNTHETIC})
+    datasets = sorted({r.choices["dataset"] for r in runs if is_procedural(r.choices["dataset"], r.metrics)})
     if datasets:
         yield (
             f"<p class='verdict note'>Runs on {escape(' and '.join(datasets))} are on procedural faces: their numbers "
@@ -269,7 +269,7 @@ def _runs(outputs: Path, runs: Sequence[Record]) -> list[str]:
 
 def _run_warnings(record: Record) -> Iterator[str]:
     """What is shown with a run and with its learning curve."""
-    if record.choices["dataset"] in SYNTHETIC:
+    if is_procedural(record.choices["dataset"], record.metrics):
         yield _PROCEDURAL
     if tested_on_validation(record.metrics):
         yield "tested on validation images, optimistic"

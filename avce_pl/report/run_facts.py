@@ -8,7 +8,7 @@ from typing import Any
 
 from avce_pl.errors import AvceError
 from avce_pl.report.contrast import describe_contrast
-from avce_pl.report.records import OPTIMISTIC, SYNTHETIC, Record, tested_on_validation
+from avce_pl.report.records import OPTIMISTIC, Record, is_procedural, tested_on_validation
 
 POINTS = 100
 """A learning curve has no more of them on a page."""
@@ -25,7 +25,7 @@ def facts(record: Record) -> Facts:
     """Data and protocol, metrics, contrast, commit, machine and versions of a run; section -> name -> printed value."""
     metrics = record.metrics
     data = dict(_flat("", metrics.get("data", {})))
-    if record.choices["dataset"] in SYNTHETIC:
+    if is_procedural(record.choices["dataset"], metrics):
         data = {"faces": "procedural; the numbers are not comparable with published ones"} | data
     if tested_on_validation(metrics):
         data = {"tested on": OPTIMISTIC} | data

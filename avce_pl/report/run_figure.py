@@ -18,7 +18,7 @@ from PIL import Image
 from avce_pl.report import style
 from avce_pl.report.contrast import contrast_state, describe_contrast
 from avce_pl.report.expression_figure import class_accuracy, confusion_matrix, gallery
-from avce_pl.report.records import OPTIMISTIC, SYNTHETIC, tested_on_validation
+from avce_pl.report.records import OPTIMISTIC, is_procedural, tested_on_validation
 
 AXES = (("valence", style.VALENCE), ("arousal", style.AROUSAL))
 CCC = {f"val/ccc_{name}": (f"CCC {name}", colour) for name, colour in AXES}
@@ -68,7 +68,7 @@ def caption(record: dict[str, Any], faces: int) -> str:
         f"{record['method'].upper()} ({record['backbone']}, {record['crl_formula']}, mining {record['mining']}, "
         f"seed {record['seed']}) on {faces:,} {record['data']['test_split']} faces of {record['dataset']}"
     )
-    if record["dataset"] in SYNTHETIC:
+    if is_procedural(record["dataset"], record):
         text += " — procedural faces of people never seen in training; not comparable with published numbers"
     if tested_on_validation(record):
         text += f"\n{OPTIMISTIC}"

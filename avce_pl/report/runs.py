@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from avce_pl.errors import AvceError
-from avce_pl.report.records import SYNTHETIC, read_metrics, read_records
+from avce_pl.report.records import is_procedural, read_metrics, read_records
 
 METHODS = {"baseline": "Baseline", "caf": "CAF", "avce": "AVCE"}
 """The paper's names, in the order of its figures."""
@@ -39,7 +39,7 @@ class Run:
     @property
     def synthetic(self) -> bool:
         """Whether its faces are procedural."""
-        return self.record["dataset"] in SYNTHETIC
+        return is_procedural(self.record["dataset"], self.record)
 
 
 def open_runs(folders: Sequence[Path]) -> list[Run]:

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from avce_pl.errors import AvceError
 from avce_pl.report import table_collect, table_notes
 from avce_pl.report.contrast import contrast_of_runs
-from avce_pl.report.records import PATTERN, Record, read_records, tested_on_validation
+from avce_pl.report.records import PATTERN, Record, is_procedural, read_records, tested_on_validation
 from avce_pl.report.table_collect import has_few_updates
 from avce_pl.report.table_layout import MISSING, Layout, Row, plain_layout, read_layout
 
@@ -46,6 +46,7 @@ class Table:
         contrast: What rows with a contrastive loss say about their contrast; empty for a table without such rows.
         on_validation: Whether its runs were tested on the images that chose the best epoch.
         untrained: The rows that were trained on too few batches to say anything.
+        procedural: Whether its runs' faces are procedural.
     """
 
     layout: Layout
@@ -58,6 +59,7 @@ class Table:
     contrast: Mapping[Row, str] = field(default_factory=dict)
     on_validation: bool = False
     untrained: Set[Row] = frozenset()
+    procedural: bool = False
 
     @property
     def rows(self) -> list[Row]:
@@ -100,7 +102,7 @@ class Table:
         """The column titles."""
         source = f" ({self.layout.dataset})" if self.layout.dataset else ""
         compared = [f"published{source}"] if self.has_published else []
-        compared += ["difference"] if self._has_difference else []
+        compared += ["difference"] if self.has_difference else []
         compared += ["vs. reference"] if self.layout.reference else []
         metrics = [
             column
@@ -124,8 +126,9 @@ class Table:
         return bool(self.lines["published"].notna().any())
 
     @property
-    def _has_difference(self) -> bool:
-        return self.has_published and self.layout.comparable(self.dataset)
+    def has_difference(self) -> bool:
+        """Whether its numbers may be compared with the published ones."""
+        return self.has_published and self.layout.comparable(procedural=self.procedural)
 
     def _sizes(self, number: int) -> list[str]:
         means = [self.lines[self.lines["metric"] == size]["mean"].iloc[number] for size in self.layout.sizes]
@@ -160,7 +163,7 @@ class Table:
             lines.append([number(line["mean"]) + spread])
             if self.has_published:
                 lines[-1].append(number(line["published"]))
-            if self._has_difference:
+            if self.has_difference:
                 lines[-1].append(number(line["difference"], "+"))
             if self.layout.is_reference(tuple(line[key] for key in self.layout.rows)):
                 lines[-1].append("reference")
@@ -203,7 +206,9 @@ class Table:
         notes = "".join(f"# {note}\n" for note in [self.layout.title, *self.notes])
         source = {"published": f"published ({self.layout.dataset})"} if self.layout.dataset else {}
         rows = self.lines[list(self.layout.rows)].itertuples(index=False)
-        said = {"contrast": [self.contrast.get(tuple(row), "") for row in rows]} if self.contrast else {}
+        said: dict[str, Any] = {"tested_on": "validation"} if self.on_validation else {}
+        if self.contrast:
+            said["contrast"] = [self.contrast.get(tuple(row), "") for row in rows]
         return notes + self.lines.assign(**said).rename(columns=source).to_csv(index=False)
 
     def write(self, folder: Path, name: str) -> list[Path]:
@@ -268,8 +273,9 @@ def _table(layout: Layout, dataset: str, records: Sequence[Record], seeds: Seque
     for record in comparable:
         if record.state == "done":
             runs[record.row(keys)].append(record)
-    lines = table_collect.lines(layout, dataset, rows, runs)
-    warnings = list(table_notes.warnings(layout, dataset, runs))
+    procedural = any(is_procedural(dataset, record.metrics) for record in records)
+    lines = table_collect.lines(layout, rows, runs, procedural=procedural)
+    warnings = list(table_notes.warnings(layout, dataset, runs, procedural=procedural))
     notes = [*warnings, *table_notes.notes(layout, records, runs, other, lines, seeds or layout.seeds)]
     if literature:
         notes.append(f"{PUBLISHED} as published, on {layout.dataset}; not trained here.")
@@ -284,4 +290,5 @@ def _table(layout: Layout, dataset: str, records: Sequence[Record], seeds: Seque
         {row: text for row, found in runs.items() if (text := contrast_of_runs(found)) is not None},
         any(tested_on_validation(record.metrics) for found in runs.values() for record in found),
         frozenset(row for row, found in runs.items() if any(has_few_updates(layout, run) for run in found)),
+        procedural,
     )

@@ -66,14 +66,14 @@ def comparisons(layout: Layout, runs: Runs) -> int:
     )
 
 
-def lines(layout: Layout, dataset: str, rows: Sequence[Row], runs: Runs) -> pd.DataFrame:
+def lines(layout: Layout, rows: Sequence[Row], runs: Runs, *, procedural: bool) -> pd.DataFrame:
     """One line per row and metric, size, number of updates, or measure of the contrast; see `Table`.
 
     Args:
         layout: How the table is shown.
-        dataset: The data set of the runs.
         rows: All rows, also those of the literature.
         runs: The rows that are trained here.
+        procedural: Whether their faces are.
     """
     reference, count = _reference(layout, runs), comparisons(layout, runs)
     counted = ["updates"] if layout.least_updates else []
@@ -97,7 +97,7 @@ def lines(layout: Layout, dataset: str, rows: Sequence[Row], runs: Runs) -> pd.D
                 "mean_high": high,
                 "published": paper,
             }
-            if layout.comparable(dataset):
+            if layout.comparable(procedural=procedural):
                 line["difference"] = mean - paper
             if layout.reference:
                 compared = metric in layout.metrics and not layout.is_reference(row)

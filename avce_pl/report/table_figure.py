@@ -44,7 +44,7 @@ def draw_table(table: Table, path: Path) -> Path:
             axes.errorbar(values["mean"], height, xerr=spread, label=label, **bars)
             if np.isfinite(middle := values["mean"].to_numpy(float)[reference]).any():
                 axes.axvline(middle[0], color=style.FAINT, linestyle="--", linewidth=1.2, label="reference")
-            if table.has_published and layout.comparable(table.dataset):
+            if table.has_difference:
                 axes.scatter(
                     values["published"],
                     height,
@@ -86,7 +86,8 @@ def _warnings(table: Table) -> Sequence[str]:
 
 def _row_name(table: Table, row: Row) -> str:
     name = " · ".join(table.named(row))
-    return f"{name} (dead contrast)" if "dead" in table.contrast.get(row, "") else name
+    dead = [part for part in table.contrast.get(row, "").split("; ") if part.startswith("dead")]
+    return f"{name} (contrast {dead[0]})" if dead else name
 
 
 def _caption(*texts: str, inches: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from avce_pl.report.records import CHOICES, SYNTHETIC, Record
+from avce_pl.report.records import CHOICES, Record
 from avce_pl.resources import ROOT
 
 MISSING = "–"
@@ -71,9 +71,9 @@ class Layout:
         """Whether a run is one of this table."""
         return all(record.choices[key] in options for key, options in self.only.items())
 
-    def comparable(self, dataset: str) -> bool:
-        """Whether numbers on a data set may be compared with the published ones: not on procedural faces."""
-        return self.dataset is None or dataset not in SYNTHETIC
+    def comparable(self, *, procedural: bool) -> bool:
+        """Whether numbers on such faces may be compared with the published ones: not on procedural ones."""
+        return self.dataset is None or not procedural
 
     def is_reference(self, row: Row) -> bool:
         """Whether the other rows are compared with this one."""

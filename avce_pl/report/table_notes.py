@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from avce_pl.report.contrast import DEAD, contrast_state
-from avce_pl.report.records import OPTIMISTIC, SYNTHETIC, Record, tested_on_validation, updates
+from avce_pl.report.records import OPTIMISTIC, Record, tested_on_validation, updates
 from avce_pl.report.table_collect import Runs, comparisons, has_few_updates, value_of
 from avce_pl.report.table_layout import Layout
 from avce_pl.report.table_settings import departures, read_paper_settings, row_differences
@@ -14,10 +14,10 @@ from avce_pl.report.table_settings import departures, read_paper_settings, row_d
 _PAPER_MAP = 6  # side of AlexNet's last map at 224 px
 
 
-def warnings(layout: Layout, dataset: str, runs: Runs) -> Iterator[str]:
+def warnings(layout: Layout, dataset: str, runs: Runs, *, procedural: bool) -> Iterator[str]:
     """What also every picture of the table has to say."""
     done = [run for found in runs.values() for run in found]
-    if dataset in SYNTHETIC:
+    if procedural:
         published = f" with the published ones (on {layout.dataset})" if layout.dataset else " with anybody's"
         yield f"Procedural faces (dataset={dataset}): the numbers are not comparable{published}."
     elif layout.dataset and dataset != layout.dataset:
@@ -59,7 +59,7 @@ def notes(
         protocols = sorted(
             {f"{r.metrics['data']['protocol']} (fingerprint {r.metrics['data']['fingerprint']})" for r in done}
         )
-        trained = ", ".join(str(seed) for seed in sorted({run.seed for run in done}))
+        trained = _listed(sorted({run.seed for run in done}))
         yield (
             f"Mean ± standard deviation over seeds {trained} (the CSV file has the means' 95 % t intervals); data: "
             f"{'; '.join(protocols)}."
@@ -92,9 +92,20 @@ def notes(
         if len(of_row) == len(seeds) > 1:
             missing.append(f"{'/'.join(row)} (all {len(seeds)} seeds)")
         elif of_row:
-            missing.append(f"{'/'.join(row)} (seed{'s' * (len(of_row) > 1)} {', '.join(map(str, of_row))})")
+            missing.append(f"{'/'.join(row)} (seed{'s' * (len(of_row) > 1)} {_listed(of_row)})")
     if missing:
         yield f"Fewer runs than asked for, not finished: {', '.join(missing)}."
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    """Ascending numbers, such as "0 to 15, 20": four or more in a row by their ends."""
+    blocks: list[list[int]] = []
+    for seed in seeds:
+        if blocks and seed == blocks[-1][-1] + 1:
+            blocks[-1].append(seed)
+        else:
+            blocks.append([seed])
+    return ", ".join(f"{block[0]} to {block[-1]}" if len(block) > 3 else ", ".join(map(str, block)) for block in blocks)
 
 
 def _contrast(runs: Runs) -> Iterator[str]:
@@ -132,7 +143,8 @@ def _comparisons(layout: Layout, runs: Runs, lines: pd.DataFrame) -> Iterator[st
         return
     row = next((row for row in runs if layout.is_reference(row)), None)
     if row is None or not runs[row]:
-        yield f"No run of the reference ({', '.join(layout.reference.values())}) has finished: no differences to it."
+        wanted = ", ".join(f"{key}={option}" for key, option in layout.reference.items())
+        yield f"No run of the reference ({wanted}) has finished: no differences to it."
         return
     pairs = lines[lines["metric"].isin([*layout.metrics])]["pairs"]
     name = layout.name_rows([row], list(runs))

@@ -86,6 +86,7 @@ def _printed(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        text = f"{value:g}"
+        return text if "." in text or "e" in text else f"{text}.0"  # 1 is one batch, 1.0 all of them
     text = str(value)
     return PurePath(text).name if "/" in text else text  # a folder of the machine is not for a table
