@@ -83,8 +83,8 @@ _NOT_THE_RESULT = (
 )
 
 
-PAPER_BUDGET = (224, 100)
-"""Image size in pixels and number of epochs of the paper's trainings."""
+PAPER_IMAGE_SIZE, PAPER_EPOCHS = 224, 100
+"""Of the paper's trainings; the image size in pixels."""
 
 
 def run_experiment(config: DictConfig) -> float:
@@ -297,14 +297,18 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
         elif settings.backbone.get("weights") is None and settings.init_from is None:
             module.initialise(_first_images(datamodule, 256))
         log.info(
-            "%s on %s: %d px, %d epoch%s, batches of %d (the paper: %d px, %d epochs, batches of %d), run folder %s",
+            "%s on %s: %d px (last map of the encoder %s), %d epoch%s, batches of %d; the paper: %d px (%s), %d "
+            "epochs, batches of %d. Run folder: %s",
             settings.method["name"],
             settings.dataset["name"],
             settings.dataset["image_size"],
+            _by(_encoder_map(module, settings.dataset["image_size"])),
             settings.trainer.max_epochs,
             "s" * (settings.trainer.max_epochs > 1),
             datamodule.batch_size,
-            *PAPER_BUDGET,
+            PAPER_IMAGE_SIZE,
+            _by(_encoder_map(module, PAPER_IMAGE_SIZE)),
+            PAPER_EPOCHS,
             module.backbone.batch_size,
             folder,
         )
@@ -321,7 +325,7 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
             "test": test,
             **({"confusion": module.confusion.tolist()} if module.confusion is not None else {}),
             **({"contrast": contrast.record} if contrast.record else {}),
-            "encoder_map": _encoder_map(module, settings.dataset["image_size"]),
+            **({"encoder_map": size} if (size := _encoder_map(module, settings.dataset["image_size"])) else {}),
             "updates": trainer.global_step,
             "data": datamodule.describe(),
             "parameters": {
@@ -349,14 +353,18 @@ def _known_monitor(monitor: str, module: Method) -> str:
 
 
 @torch.no_grad()
-def _encoder_map(module: Method, side: int) -> list[int]:
-    """Height and width of the encoder's last map at this image size."""
+def _encoder_map(module: Method, side: int) -> list[int] | None:
+    """Height and width of the encoder's last map at this image size; ``None`` where it gives no map."""
     encoder = module.backbone.encoder
     modes = {part: part.training for part in encoder.modules()}
-    height, width = encoder.eval()(torch.zeros(1, 3, side, side, device=module.device)).shape[-2:]
+    output = encoder.eval()(torch.zeros(1, 3, side, side, device=module.device))
     for part, mode in modes.items():
         part.training = mode
-    return [height, width]
+    return list(output.shape[2:]) if output.ndim == 4 else None
+
+
+def _by(size: list[int] | None) -> str:
+    return "none" if size is None else f"{size[0]}x{size[1]}"
 
 
 def _first_images(datamodule: FaceDataModule, count: int) -> torch.Tensor:

@@ -43,7 +43,9 @@ def start_from(module: Method, run: Path) -> None:
         else:
             left.append(name)
     if "backbone" in left:
-        raise AvceError(f"init_from={run} has another backbone. Choose the same one with backbone=...")
+        raise AvceError(
+            f"init_from={run} has another backbone. Choose the same one with backbone=..., with its options."
+        )
     log.info("weights of %s from %s%s", ", ".join(taken), run, f"; {', '.join(left)} from scratch" if left else "")
 
 

@@ -3,6 +3,7 @@
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -131,6 +132,36 @@ def test_a_method_without_contrast_says_so_in_its_folder() -> None:
 @pytest.mark.parametrize("preset", [path.stem for path in sorted((CONF / "preset").glob("*.yaml"))])
 def test_every_preset_trains(preset: str, run) -> None:
     assert (run(f"preset={preset}") / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("method", ["avce", "caf", "baseline"])
+@pytest.mark.parametrize("preset", ["official", "paper", "tuned"])
+def test_a_budget_changes_image_size_epochs_and_batch_size_only(preset: str, method: str) -> None:
+    def recipe(budget: str) -> dict[str, Any]:
+        one = settings(f"budget={budget}", f"preset={preset}", f"method={method}").model_dump()
+        for key in ("image_size", "resize_size", "batch_size"):
+            del one["dataset"][key]
+        del one["trainer"]
+        return one
+
+    assert recipe("laptop") == recipe("sweep") == recipe("deep") == recipe("paper")
+
+
+def test_the_official_preset_is_the_released_code() -> None:
+    one = settings("preset=official", "budget=sweep")
+    assert one.method["update"] == "two_phase"
+    assert (one.method["regularisation_weight"], one.method["hold_weight"]) == (1.0, 0.01)
+    assert one.method["dropout"] == one.backbone["dropout"] == 0.5
+    assert (one.backbone["initialisation"], one.backbone["latent_norm"]) == ("torch", "none")
+    assert (one.optimizer["name"], one.optimizer["learning_rate"]) == ("step_decay", 1e-4)
+    assert (one.optimizer["head_optimizer"], one.optimizer["head_learning_rate"]) == ("sgd", 1e-2)
+    assert one.callbacks.statistics_batches == 0
+
+
+def test_a_budget_of_the_papers_brings_the_papers_recipe() -> None:
+    assert settings("budget=paper").method["update"] == "two_phase"
+    assert settings("budget=paper").method["regularisation_weight"] == 1.0
+    assert settings("budget=paper", "preset=tuned").method["update"] == "shared"
 
 
 def test_cafs_schedule_is_its_own_unless_a_preset_has_one() -> None:

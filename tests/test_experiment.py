@@ -1,16 +1,21 @@
 import json
 import math
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from PIL import Image
 
+from avce_pl.command_line import CONF
 from avce_pl.errors import AvceError
-from avce_pl.experiment import load_run
+from avce_pl.experiment import build_datamodule, build_module, load_run
 from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
+from avce_pl.settings import read_settings
 
 
 def test_a_run_leaves_its_record(run) -> None:
@@ -49,6 +54,48 @@ def test_a_run_leaves_its_record(run) -> None:
 
 def test_a_run_of_fewer_batches_than_are_logged_has_its_picture(run) -> None:
     assert (run("trainer.log_every_n_steps=50") / "figure.png").exists()
+
+
+def test_losses_belong_to_the_same_batches_however_often_they_are_logged(run) -> None:
+    every, second, last = (
+        pd.read_csv(run(f"trainer.log_every_n_steps={n}", f"name=every_{n}") / "history.csv").set_index("step")
+        for n in (1, 2, 50)
+    )
+    columns = [column for column in every if column.startswith("train/loss")]
+    assert {"train/loss", "train/loss_supervised", "train/loss_crl", "train/loss_regularisation"} <= set(columns)
+    rows = {n: table[columns].dropna() for n, table in ((1, every), (2, second), (50, last))}
+    assert {n: list(table.index) for n, table in rows.items()} == {1: [1, 2, 3, 4, 5, 6], 2: [2, 3, 4, 6], 50: [3, 6]}
+    for table in (rows[2], rows[50]):
+        pd.testing.assert_frame_equal(table, rows[1].loc[table.index], check_exact=True)
+    measured = [column for column in every if column.startswith("train/contrast_")]
+    assert len(measured) == 8
+    pd.testing.assert_frame_equal(last[measured].dropna(), every[measured].dropna(), check_exact=True)
+
+
+def test_the_record_says_what_the_contrast_did(run) -> None:
+    record = json.loads((run() / "metrics.json").read_text())
+    assert record["contrast"]["alive"] is True
+    assert record["contrast"]["views"] > 0.1
+    assert (record["encoder_map"], record["updates"]) == ([2, 2], 6)
+    without = json.loads((run("crl_formula=none") / "metrics.json").read_text())
+    assert "contrast" not in without
+
+
+def test_every_seed_varies_weights_and_order(tiny: list[str]) -> None:
+    weights, orders = [], []
+    for seed in (0, 1, 2):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = OmegaConf.to_container(compose("config", [*tiny, f"seed={seed}"]), resolve=True)
+        one = read_settings(config)
+        datamodule = build_datamodule(one)
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+        orders.append(torch.cat([batch["row"] for batch in datamodule.train_dataloader()]).tolist())
+        weights.append([p.detach() for p in build_module(one).parameters() if p.ndim > 1])
+    assert all(first != second for first, second in combinations(orders, 2))
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
+    for pair in combinations(weights, 2):
+        assert not any(torch.equal(first, second) for first, second in zip(*pair, strict=True))
 
 
 def test_the_same_command_again_is_already_done(run, caplog) -> None:

@@ -75,6 +75,15 @@ def test_wrong_configurations_are_sentences(change: dict, sentence: str) -> None
     assert sentence in str(error.value)
 
 
+def test_a_retired_setting_is_taken_where_it_changes_nothing() -> None:
+    config = plain()
+    config["method"] |= {"standardise": False}  # a run of an older version
+    assert "standardise" not in read_settings(config).method
+    config["method"]["standardise"] = True
+    with pytest.raises(AvceError, match=r"method\.standardise no longer exists.*backbone\.latent_norm=batch"):
+        read_settings(config)
+
+
 def test_folder_is_made_of_the_choices() -> None:
     settings = read_settings(plain("backbone=r18", "mining=hard", "seed=3", "name=x"))
     assert str(settings.folder) == "outputs/x/synthetic/avce/r18/avce/hard/seed_3"

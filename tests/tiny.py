@@ -50,10 +50,11 @@ def fit(
     every: int = 1,
     epochs: int = 1,
     callbacks: list[pl.Callback] | None = None,
+    accelerator: str = "cpu",
 ) -> pl.Trainer:
     trainer = pl.Trainer(
         max_epochs=epochs,
-        accelerator="cpu",
+        accelerator=accelerator,
         logger=Rows(),
         callbacks=callbacks,
         enable_checkpointing=False,

@@ -5,6 +5,7 @@ from torch import nn
 from avce_pl.backbone.alexnet import AlexNet, FullAlexNet
 from avce_pl.backbone.base import Backbone
 from avce_pl.backbone.initialisation import initialise_from_data
+from avce_pl.backbone.mobilenet import MobileNetV2
 from avce_pl.backbone.resnet import ResNet
 from avce_pl.errors import AvceError
 from avce_pl.heads import DiscriminativeHead, ProjectionHead, Regressor
@@ -31,6 +32,12 @@ def test_parameter_counts_of_r18() -> None:
     assert count(r18, Regressor(32, batch_norm=False)) == 11_730_506
 
 
+def test_parameter_counts_of_mnv2() -> None:
+    mnv2 = MobileNetV2()
+    assert count(mnv2.encoder) == 2_223_872  # contrast.md section 3
+    assert count(mnv2.compressor) == 1280 * 32 + 32
+
+
 def test_parameter_count_of_the_full_alexnet() -> None:
     full = FullAlexNet()
     assert count(full, Regressor(full.latent_dim, hidden=full.regressor_hidden)) == 57_012_034
@@ -46,11 +53,30 @@ def test_parameter_counts_of_the_heads(head: type[nn.Module], with_norm: int, wi
     assert count(head(32, batch_norm=False)) == without
 
 
-@pytest.mark.parametrize("backbone", [AlexNet(), FullAlexNet(), ResNet(18), ResNet(50), ResNet(101, latent_dim=16)])
+@pytest.mark.parametrize(
+    "backbone", [AlexNet(), FullAlexNet(), ResNet(18), ResNet(50), ResNet(101, latent_dim=16), MobileNetV2()]
+)
 def test_latent_is_non_negative_and_of_its_size(backbone: Backbone) -> None:
     latent = backbone.eval()(torch.randn(2, 3, 64, 64))
     assert latent.shape == (2, backbone.latent_dim)
     assert latent.min() >= 0
+
+
+@pytest.mark.parametrize("build", [AlexNet, FullAlexNet, lambda **norm: ResNet(18, **norm), MobileNetV2])
+def test_the_norm_of_z_costs_no_parameters_and_keeps_its_scale(build) -> None:
+    normed, plain = build(latent_norm="batch", dropout=0), build(dropout=0)
+    assert count(normed) == count(plain)
+    *before, relu = normed.compressor
+    assert isinstance(relu, nn.ReLU)
+    far = [layer for layer in before if isinstance(layer, nn.Linear)][-1]
+    with torch.no_grad():  # a common shift, which no loss of the paper's opposes, and a large scale
+        far.weight.mul_(1e3)
+        far.bias.fill_(1e5)
+    latent = normed(torch.randn(16, 3, 64, 64))
+    assert latent.max() <= 15**0.5, "no number of a batch of 16 is further from its mean"
+    centred = nn.Sequential(*before)(normed.encoder(torch.randn(16, 3, 64, 64)))
+    torch.testing.assert_close(centred.mean(0), torch.zeros(normed.latent_dim), atol=0.1, rtol=0)
+    assert ((latent > 0).any(0)).all(), "no latent is dead"
 
 
 def test_projection_head_is_bounded() -> None:

@@ -1,4 +1,5 @@
 import copy
+from itertools import combinations
 
 import pytest
 import torch
@@ -11,9 +12,11 @@ from avce_pl.crl_formula import avce as avce_formula
 from avce_pl.crl_formula.none import NoCRL
 from avce_pl.errors import AvceError
 from avce_pl.feature_transform.closed_form import ClosedForm
+from avce_pl.functional.negatives import NegativeWeights
 from avce_pl.method.avce import AVCE
 from avce_pl.method.seeding import batch_seed
 from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
+from avce_pl.mining.hard import HardMining
 from avce_pl.mining.none import NoMining
 from avce_pl.optimizer.step_decay import StepDecay
 from avce_pl.similarity.paper import PaperSimilarity
@@ -23,15 +26,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` 
 
 def method(**options) -> AVCE:
     torch.manual_seed(1)
-    options = {"crl_formula": avce_formula.AVCE(), "crl_weight": 0.5} | options
+    options = {"crl_formula": avce_formula.AVCE(), "mining": NoMining(), "crl_weight": 0.5, "seed": 7} | options
     made = AVCE(
         backbone=TinyBackbone(),
-        mining=NoMining(),
         similarity=PaperSimilarity(),
         feature_transform=ClosedForm(),
         optimizer=StepDecay(learning_rate=1e-2, milestones=(2,), decay=0.5),
         metrics=ValenceArousalMetrics(),
-        seed=7,
         **options,
     )
     return made.double()
@@ -244,13 +245,47 @@ def test_a_dead_contrast_is_said_once_and_a_resumed_run_remembers(caplog: pytest
     assert resumed.warned
 
 
-@pytest.mark.parametrize("purpose", ["dropout", "mining"])
-def test_no_two_seeds_draw_alike(purpose: str) -> None:
-    def drawn(seed: int, batch: int) -> tuple[float, ...]:
-        return tuple(torch.rand(4, generator=torch.Generator().manual_seed(batch_seed(seed, batch, purpose))).tolist())
+class Recorded(HardMining):
+    """Keeps the pairs that it draws."""
 
-    assert len({drawn(seed, batch) for seed in (0, 1, 2, 2**31 - 1) for batch in range(50)}) == 200
-    assert drawn(1, 2) == drawn(1, 2)
+    def __call__(self, scores: Tensor, generator: torch.Generator | None = None) -> NegativeWeights:
+        weights = super().__call__(scores, generator)
+        self.drawn = [*getattr(self, "drawn", []), weights.log_weights.tolist()]
+        return weights
+
+
+@pytest.mark.parametrize(
+    "accelerator",
+    ["cpu", pytest.param("gpu", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"))],
+)
+def test_every_seed_varies_dropout_and_mining(accelerator: str) -> None:
+    masks, draws = [], []
+    for seed in (0, 1, 2, 0):
+        mining = Recorded(concentration=0.0, share=0.5)
+        dropped: list[list[list[bool]]] = []
+        module = method(seed=seed, mining=mining, dropout=0.5)
+        for layer in module.regressor.modules():
+            if isinstance(layer, nn.Dropout):
+                layer.register_forward_hook(
+                    lambda _layer, _inputs, output, kept=dropped: kept.append((output == 0).tolist())
+                )
+        fit(module, batches(), accelerator=accelerator)
+        masks.append(dropped)
+        draws.append(mining.drawn)
+    for varied in (masks, draws):
+        assert all(varied[one] != varied[other] for one, other in combinations(range(3), 2))
+        assert varied[0] == varied[3]
+        assert varied[0][0] != varied[0][1], "batches differ too"
+
+
+def test_all_bits_of_a_batchs_seed_depend_on_the_run_the_batch_and_the_purpose() -> None:
+    seeds = [
+        batch_seed(seed, batch, purpose)
+        for seed in (0, 1, 2, 2**31 - 1)
+        for batch in range(50)
+        for purpose in ("dropout", "mining")
+    ]
+    assert len({seed % 2**32 for seed in seeds}) == len(seeds), "torch's generator of a CPU keeps 32 bits"
 
 
 def test_a_diverged_training_stops_with_a_sentence() -> None:
