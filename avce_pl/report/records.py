@@ -60,13 +60,15 @@ def read_records(folder: Path) -> list[Record]:
 
 def _records(root: Path) -> Iterator[Record]:
     for folder in sorted(root.glob(PATTERN)):
-        parts = folder.relative_to(root).parts
+        parts, number = folder.relative_to(root).parts, folder.name.removeprefix("seed_")
+        if not number.isdecimal():
+            raise AvceError(f"{folder} is not a run's folder: no number follows seed_. Move it away or delete it.")
         done = (folder / "metrics.json").exists()
         state: State = "failed" if (folder / "failed.txt").exists() else "done" if done else "unfinished"
         yield Record(
             folder=folder,
             choices=dict(zip(CHOICES, parts, strict=False)),
-            seed=int(folder.name.removeprefix("seed_")),
+            seed=int(number),
             state=state,
             settings=read_identity(folder),
             metrics=read_metrics(folder) if state == "done" else {},

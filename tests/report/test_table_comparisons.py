@@ -264,6 +264,13 @@ def test_what_is_wrong_in_the_record_is_a_sentence(tmp_path: Path, wrong: dict[s
         make_table("table2", tmp_path)
 
 
+def test_a_folder_that_is_not_a_runs_is_a_sentence(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    folder.rename(folder.with_name("seed_0 (copy)"))
+    with pytest.raises(AvceError, match=r"seed_0 \(copy\) is not a run's folder: no number follows seed_"):
+        make_table("table2", tmp_path)
+
+
 def test_a_run_without_a_number_is_not_silently_left_out(tmp_path: Path) -> None:
     write(tmp_path, "avce", 0)
     write(tmp_path, "avce", 1, values=(math.nan, 0.4))
