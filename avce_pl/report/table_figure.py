@@ -40,8 +40,8 @@ def draw_table(table: Table, path: Path) -> Path:
             colour = next((c for axis, c in _COLOURS.items() if axis in metric), style.TRUE)
             spread = values["sd"].to_numpy(float)
             bars: dict[str, Any] = {"fmt": "o", "color": colour, "capsize": 3, "markersize": 6, "elinewidth": 1.4}
-            label = "here, one run" if np.isnan(spread).all() else "here, mean ± sd"
-            axes.errorbar(values["mean"], height, xerr=spread, label=label, **bars)
+            label, ends = ("here, one run", None) if np.isnan(spread).all() else ("here, mean ± sd", spread)
+            axes.errorbar(values["mean"], height, xerr=ends, label=label, **bars)
             if np.isfinite(middle := values["mean"].to_numpy(float)[reference]).any():
                 axes.axvline(middle[0], color=style.FAINT, linestyle="--", linewidth=1.2, label="reference")
             if table.has_difference:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 from hydra import compose, initialize_config_dir
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
@@ -81,8 +82,7 @@ def formats(table: Table, folder: Path) -> dict[str, str]:
     return texts | {"png": drawn(table, folder / "t.png")}
 
 
-def drawn(table: Table, path: Path) -> str:
-    """All text of the picture."""
+def picture(table: Table, path: Path) -> Figure:
     kept: list[Figure] = []
     save = Figure.savefig
 
@@ -94,6 +94,12 @@ def drawn(table: Table, path: Path) -> str:
         patch.setattr(Figure, "savefig", keep)
         draw_table(table, path)
     (figure,) = kept
+    return figure
+
+
+def drawn(table: Table, path: Path) -> str:
+    """All text of the picture."""
+    figure = picture(table, path)
     texts = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
     return " ".join(" ".join(texts).split())
 
@@ -176,15 +182,26 @@ def test_one_pair_has_no_interval_and_no_reference_no_difference(tmp_path: Path)
     assert "[" not in "".join(table.cells[-1])
 
 
+def bars(figure: Figure) -> list[np.ndarray]:
+    """The ends of every error bar that is drawn, in the legend too."""
+    segments = [segment for one in figure.findobj(LineCollection) for segment in one.get_segments()]
+    return [segment for segment in segments if len(segment) and np.isfinite(segment).all()]
+
+
 def test_one_run_has_no_error_bar(tmp_path: Path) -> None:
     write(tmp_path, "avce", 0, contrast=ALIVE)
     table = make_table("table2", tmp_path)
     assert "±" not in "".join("".join(cells) for cells in table.cells)
+    assert not bars(picture(table, tmp_path / "one.png"))
     text = drawn(table, tmp_path / "one.png")
     assert "one run" in text
     assert "±" not in text
-    write(tmp_path, "avce", 1, contrast=ALIVE)
-    assert "mean ± sd" in drawn(make_table("table2", tmp_path), tmp_path / "two.png")
+    write(tmp_path, "avce", 1, values=(0.6, 0.6), contrast=ALIVE)
+    table = make_table("table2", tmp_path)
+    assert "mean ± sd" in drawn(table, tmp_path / "two.png")
+    assert len(bars(picture(table, tmp_path / "two.png"))) == 3  # one row, two metrics, one legend
+    write(tmp_path, "infonce", 0, contrast=ALIVE)
+    assert len(bars(picture(make_table("table2", tmp_path), tmp_path / "two.png"))) == 3
 
 
 def test_table5_is_made_of_the_runs_of_table2(compared: tuple[Path, dict[str, np.ndarray]]) -> None:
