@@ -59,7 +59,7 @@ _ATOMS: dict[str, Callable[..., Tensor]] = {
     "Hstack": lambda node, *parts: torch.hstack(parts),
     "Vstack": lambda node, *parts: torch.vstack(parts),
     "quad_over_lin": lambda node, x, y: (x.square().sum(_axes(node, x)) / y).reshape(node.shape),
-    "QuadForm": lambda node, x, matrix: x @ matrix @ x,
+    "QuadForm": lambda node, x, matrix: (x.flatten() @ matrix @ x.flatten()).reshape(node.shape),
     "Power": lambda node, x: x ** float(node.p.value),
     "Pnorm": lambda node, x: torch.linalg.vector_norm(x, float(node.p), _axes(node, x)).reshape(node.shape),
     "exp": lambda node, x: x.exp(),

@@ -47,7 +47,10 @@ class KKT:
         return [part.reshape((*part.shape[:-1], *shape)) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def polish(self, points: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-        """Take Newton steps from points ``(N, entries)`` in the rows where they bring ``G`` closer to zero.
+        """Take Newton steps from points ``(N, entries)`` in the rows where the next step would be a shorter one.
+
+        Steps are compared and not residuals of ``G``: where an entropy's entry is tiny, its logarithm in ``G`` is large
+        though hardly anything is left to correct (Deuflhard's natural monotonicity test).
 
         Args:
             points: Approximate solutions, ``(N, entries)``.
@@ -56,13 +59,12 @@ class KKT:
         Returns:
             Solutions of the same shape.
         """
-        residual = vmap(self._residual)(points, *parameters)
         for _ in range(2):
-            new_points = points - _solve_linear(vmap(jacrev(self._residual))(points, *parameters), residual)
-            new_residual = vmap(self._residual)(new_points, *parameters)
-            better = new_residual.norm(dim=1, keepdim=True) < residual.norm(dim=1, keepdim=True)
-            points = torch.where(better, new_points, points)
-            residual = torch.where(better, new_residual, residual)
+            jacobian = vmap(jacrev(self._residual))(points, *parameters)
+            step = _solve_linear(jacobian, vmap(self._residual)(points, *parameters))
+            next_step = _solve_linear(jacobian, vmap(self._residual)(points - step, *parameters))
+            shorter = next_step.norm(dim=1, keepdim=True) < step.norm(dim=1, keepdim=True)
+            points = torch.where(shorter, points - step, points)
         return points
 
     def pull_back(self, points: Tensor, parameters: Sequence[Tensor], grad_points: Tensor) -> tuple[Tensor, ...]:

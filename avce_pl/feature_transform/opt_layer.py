@@ -154,10 +154,12 @@ class OptLayer(nn.Module):
             The solutions, in the dtype and on the device of the first parameter. Duals of inequalities are ``≥ 0``.
 
         Raises:
-            ValueError: If the tensors do not fit the parameters, or have no rows.
+            ValueError: If the tensors do not fit the parameters, have no rows, or are not of floating point.
             AvceError: If a parameter is not finite, or if the problem of a row is infeasible, unbounded or cannot
                 be solved to the tolerance; the text names the row.
         """
+        if not all(isinstance(tensor, Tensor) and tensor.is_floating_point() for tensor in parameters):
+            raise ValueError("OptLayer takes floating-point tensors; use torch.as_tensor, .float() or .double().")
         shapes = [leaf.shape for leaf in self._statement.parameters]
         given = [tuple(tensor.shape) for tensor in parameters]
         batches = [len(tensor) for tensor, shape in zip(parameters, shapes, strict=False) if tensor.ndim > len(shape)]
@@ -171,8 +173,6 @@ class OptLayer(nn.Module):
             )
         if not rows:
             raise ValueError("OptLayer got a batch without rows; it needs one row or more.")
-        if not all(tensor.is_floating_point() for tensor in parameters):
-            raise ValueError("OptLayer got a tensor of integers; convert it with .float() or .double().")
         full = [tensor.expand(rows, *shape) for tensor, shape in zip(parameters, shapes, strict=True)]
         for tensor in full:
             check_finite(tensor, "OptLayer")
@@ -217,7 +217,7 @@ class OptLayerTransform:
     def __init__(
         self,
         solver: str = "CLARABEL",
-        tolerance: Annotated[float, Field(gt=0)] = 1e-10,
+        tolerance: Annotated[float, Field(gt=0)] = 1e-8,
         solver_options: Mapping[str, int | float | bool | str] | None = None,
     ) -> None:
         self.solver = solver

@@ -18,7 +18,7 @@ def solver_options(solver: str, tolerance: float) -> dict[str, Any]:
     """
     import cvxpy as cp
 
-    if solver not in (installed := cp.installed_solvers()):
+    if solver.upper() not in (installed := cp.installed_solvers()):
         raise AvceError(
             f"The solver {solver} is not installed; choose one of {', '.join(installed)}, or install it with "
             f"`pip install {solver.lower()}`."
@@ -28,7 +28,7 @@ def solver_options(solver: str, tolerance: float) -> dict[str, Any]:
         "SCS": {"eps_abs": tolerance, "eps_rel": tolerance, "max_iters": 100_000},
         "ECOS": {"abstol": tolerance, "reltol": tolerance, "feastol": tolerance},
         "OSQP": {"eps_abs": tolerance, "eps_rel": tolerance, "max_iter": 100_000},
-    }.get(solver, {})
+    }.get(solver.upper(), {})
 
 
 def check_finite(values: Tensor, source: str) -> None:

@@ -82,6 +82,12 @@ def build_statement(
     Raises:
         AvceError: If a term is not an expression of the listed leaves, or if the problem is not convex.
     """
+    lists = {"variables": variables, "parameters": parameters, "inequalities": inequalities, "equalities": equalities}
+    for name, given in lists.items():
+        if not isinstance(given, Sequence):
+            raise AvceError(f"The {name} of OptLayer must be a list, not {given}; write [] for none.")
+    if not variables or not parameters:
+        raise AvceError("OptLayer needs at least one variable to solve for and one parameter to differentiate by.")
     leaves = (*variables, *parameters)
     f = _expression(objective, leaves, "The objective")
     g = [_expression(term, leaves, f"Inequality {number}") for number, term in enumerate(inequalities)]
@@ -119,12 +125,15 @@ def _expression(term: "Term", leaves: Sequence["cvxpy.Expression"], what: str) -
             f"{what} of OptLayer is called with its {len(leaves)} variables and parameters, in the order of the lists, "
             f"but does not take them: {error}."
         ) from error
-    found: Any = term(*leaves)
+    try:
+        found: Any = term(*leaves)
+    except Exception as error:
+        raise AvceError(f"{what} of OptLayer is not an expression that cvxpy can build: {error}.") from error
     if isinstance(found, cp.constraints.constraint.Constraint):
         raise AvceError(
             f"{what} of OptLayer is the constraint {found}, but it must be an expression that is to be ≤ 0 or = 0: "
-            "write x >= 0 as -x, and x == 1 as x - 1. OptLayer has no semidefinite constraints, the package "
-            "cvxpylayers has."
+            "write x >= 0 as -x, x == 1 as x - 1, and a second-order cone as cp.norm(x) - t. OptLayer has no "
+            "semidefinite constraints, the package cvxpylayers has."
         )
     if isinstance(found, cp.problems.objective.Objective):
         raise AvceError(f"{what} of OptLayer is {found}; give the expression alone, with a minus sign to maximise it.")

@@ -36,6 +36,7 @@ EXPRESSIONS = [
     cp.sum_squares(V - P),
     cp.quad_over_lin(W, S),
     cp.quad_form(V, GRAM),
+    cp.quad_form(cp.reshape(V, (3, 1), order="C"), GRAM),
     cp.square(V),
     V**3 + cp.inv_pos(V) + cp.sqrt(V),
     cp.norm(V),

@@ -7,6 +7,8 @@ import cvxpy as cp
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from reference_transforms import sparsemax_row
 
 from avce_pl.errors import AvceError
@@ -57,6 +59,29 @@ def test_the_transform_agrees_with_the_closed_form(solver, scale):
         torch.testing.assert_close(ours, exact, atol=1e-6, rtol=0)
         actual, expected = (torch.autograd.grad(output, latent, grad)[0] for output in (ours, exact))
         torch.testing.assert_close(actual, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [10, 100, 1000])
+def test_large_latents_are_solved_and_differentiated_as_exactly(scale):
+    latent = (normal(32, 32).detach().relu() * scale).requires_grad_()
+    grad = normal(32, 32, seed=1).detach()
+    for ours, exact in zip(OptLayerTransform()(latent), ClosedForm()(latent), strict=True):
+        torch.testing.assert_close(ours, exact, atol=1e-5, rtol=0)
+        actual, expected = (torch.autograd.grad(output, latent, grad)[0] for output in (ours, exact))
+        torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(-8, 8).map(lambda tick: tick / 4), min_size=5, max_size=5), min_size=1, max_size=18),
+    st.sampled_from([1e-3, 1.0, 10.0]),
+)
+def test_the_transform_is_exact_for_latents_with_ties(rows, scale):
+    latent = torch.tensor(rows, dtype=torch.float64) * scale
+    sparse, soft = OptLayerTransform()(latent)
+    np.testing.assert_allclose(sparse.numpy(), [sparsemax_row(row) for row in latent.numpy()], atol=1e-8)
+    exponentials = np.exp(latent.numpy() - latent.numpy().max(1, keepdims=True))
+    np.testing.assert_allclose(soft.numpy(), exponentials / exponentials.sum(1, keepdims=True), atol=1e-5)
 
 
 def test_the_transform_copies_and_pickles_and_works_under_autocast():
@@ -217,8 +242,9 @@ def test_tensors_that_do_not_fit_are_refused(shapes):
         box()(*(torch.zeros(shape) for shape in shapes))
     with pytest.raises(ValueError, match="without rows"):
         box()(torch.zeros(0, 2))
-    with pytest.raises(ValueError, match="tensor of integers"):
-        box()(torch.zeros(3, 2, dtype=torch.long))
+    for wrong in (torch.zeros(3, 2, dtype=torch.long), np.zeros((3, 2))):
+        with pytest.raises(ValueError, match="takes floating-point tensors"):
+            box()(wrong)
 
 
 def test_one_problem_alone_has_no_dimension_for_rows():
@@ -319,9 +345,9 @@ def test_a_solution_without_derivative_is_refused():
         KKT(statement).pull_back(points, [points], torch.ones_like(points))
 
 
-@pytest.mark.parametrize("solver", ["CLARABEL", "SCS", "OSQP", "HIGHS", "DIFFCP"])
+@pytest.mark.parametrize("solver", ["CLARABEL", "SCS", "OSQP", "osqp", "HIGHS", "DIFFCP"])
 def test_any_installed_solver_will_do(solver):
-    if solver not in cp.installed_solvers():
+    if solver.upper() not in cp.installed_solvers():
         pytest.skip(f"{solver} is not installed")
     z, x = cp.Variable(5), cp.Parameter(5)
     layer = OptLayer(
@@ -392,6 +418,7 @@ def test_a_pickle_is_read_in_another_process_that_has_variables_of_its_own(tmp_p
             lambda z, x: -z,
             "The objective of OptLayer is called with its 2",
         ),
+        (cp.Variable(2), lambda z, x: cp.vstack([z, 3 @ z]), lambda z, x: -z, "not an expression that cvxpy can build"),
         (cp.Variable(2), lambda z, x: cp.Minimize(cp.sum(z)), lambda z, x: -z, "give the expression alone"),
         (
             cp.Variable(2),
@@ -404,6 +431,16 @@ def test_a_pickle_is_read_in_another_process_that_has_variables_of_its_own(tmp_p
 def test_problems_it_cannot_differentiate_are_refused(variable, objective, inequality, message):
     with pytest.raises(AvceError, match=message):
         OptLayer([variable], [cp.Parameter(2)], objective, [inequality], [])
+
+
+def test_lists_are_lists():
+    z, x = cp.Variable(2), cp.Parameter(2)
+    with pytest.raises(AvceError, match=r"The inequalities of OptLayer must be a list.*write \[\] for none"):
+        OptLayer([z], [x], lambda z, x: cp.sum_squares(z - x), None, [])
+    with pytest.raises(AvceError, match="The variables of OptLayer must be a list"):
+        OptLayer(z, [x], lambda z, x: cp.sum_squares(z - x), [], [])
+    with pytest.raises(AvceError, match="one parameter to differentiate by"):
+        OptLayer([z], [], lambda z: cp.sum_squares(z), [], [])
 
 
 def test_a_solver_that_is_not_installed_is_named(monkeypatch):
