@@ -119,7 +119,7 @@ def read_layout(name: str) -> Layout | None:
     for experiment in shown.pop("sweeps", [name]):
         config = _read_yaml(ROOT / "conf" / "experiment" / f"{experiment}.yaml")
         folder = config["name"]
-        sweep = usual | {key: _options(value) for key, value in config["hydra"]["sweeper"]["params"].items()}
+        sweep = usual | {key: options(value) for key, value in config["hydra"]["sweeper"]["params"].items()}
         asked |= dict.fromkeys(product(*(sweep[key] for key in shown["rows"])))
         seeds |= dict.fromkeys(int(seed) for seed in sweep["seed"])
     published = pd.read_csv(
@@ -136,7 +136,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     return content
 
 
-def _options(value: Any) -> list[str]:
+def options(value: Any) -> list[str]:
     """What Hydra sweeps over: "a,b", or a range of numbers such as "range(16)" or "range(3,6)"."""
     if numbers := re.fullmatch(r"range\((?:(\d+),)?(\d+)\)", str(value).replace(" ", "")):
         return [str(number) for number in range(int(numbers[1] or 0), int(numbers[2]))]

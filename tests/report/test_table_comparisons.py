@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
@@ -26,6 +27,7 @@ from avce_pl.report.report_page import report_page
 from avce_pl.report.run_figure import caption
 from avce_pl.report.table import Table, make_table, read_layout
 from avce_pl.report.table_figure import draw_table
+from avce_pl.report.table_layout import options
 from avce_pl.report.table_settings import read_paper_settings
 from avce_pl.resources import ROOT
 from avce_pl.settings import read_settings
@@ -526,6 +528,13 @@ def test_what_methods_are_tuned_with_is_one_line(tmp_path: Path) -> None:
     assert "optimizer.name: CAF periodic_decay, AVCE, Baseline cosine" in text
     assert "dropout" not in text
     assert "adversarial_weight" not in text
+
+
+@pytest.mark.parametrize("value", ["0,1,2", "avce,none", "range(16)", "range(3,6)", "range(3, 6)", 7])
+def test_options_are_those_that_hydra_sweeps_over(value: str | int) -> None:
+    override = OverridesParser.create().parse_override(f"group={value}")
+    expected = list(override.sweep_string_iterator()) if override.is_sweep_override() else [str(override.value())]
+    assert options(value) == expected
 
 
 def test_reference_and_control_are_rows_of_the_sweeps() -> None:
