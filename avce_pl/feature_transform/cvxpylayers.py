@@ -79,7 +79,7 @@ def _layer(path: str, size: int) -> _Layer:
     )
     for constraint in problem.constraints:
         sides = {cp.constraints.Inequality: found.inequalities, cp.constraints.Equality: found.equalities}
-        if type(constraint) not in sides or constraint.variables() != [variable]:
+        if type(constraint) not in sides or {leaf.id for leaf in constraint.variables()} != {variable.id}:
             continue  # the layer does not tell the values of other variables
         with suppress(AvceError):  # an atom without a translation; the solver's own verdict remains
             sides[type(constraint)].append(torch_function(constraint.expr, [parameter, variable]))
@@ -89,7 +89,7 @@ def _layer(path: str, size: int) -> _Layer:
 class CvxpyLayers:
     """Solves Eqs. (1) and (2) of the supplement, or any two convex problems, and differentiates the solutions.
 
-    Slow: 256 latents of 32 entries take about a second. The solver works in float64 on the CPU; results come back
+    Slow: 256 latents of 32 entries take seconds. The solver works in float64 on the CPU; results come back
     in the dtype and on the device of the latent, on the simplex up to the tolerance.
 
     A row that the solver could not solve to the tolerance, or that is outside its constraints by more than 1e-5, is

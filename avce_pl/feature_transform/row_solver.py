@@ -79,7 +79,8 @@ class RowSolver:
             status = self._row.solve(values)
         except Exception as error:  # solvers raise what they like, for an unknown option say
             raise AvceError(
-                f"{self._settings[0]} could not solve the problem of row {row} in OptLayer: {error}"
+                f"{self._settings[0]} could not solve the problem of row {row} in OptLayer ({str(error).rstrip('.')}); "
+                "check that row's parameters, or try another solver or other options."
             ) from error
         if status != cp.OPTIMAL:
             nearly = status in (cp.OPTIMAL_INACCURATE, cp.USER_LIMIT)

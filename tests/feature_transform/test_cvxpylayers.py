@@ -108,6 +108,23 @@ def test_gradients_at_large_latents(name):
     torch.testing.assert_close(torch.autograd.grad(sparse, latent, grad)[0], expected, atol=1e-5, rtol=0)
 
 
+def _with_another_variable(size):
+    """SparseMax with the squared length as a variable of its own, and a kink in a constraint that changes nothing."""
+    import cvxpy as cp
+
+    latent, point, square = cp.Parameter(size), cp.Variable(size), cp.Variable(size)
+    bounds = [point >= 0, cp.sum(point) == 1, cp.square(point) <= square, square <= 2, cp.norm_inf(point) <= 2]
+    return cp.Problem(cp.Minimize(cp.sum(square) - 2 * latent @ point), bounds), latent, point
+
+
+def test_a_problem_may_have_other_variables_and_kinks(latent, monkeypatch):
+    monkeypatch.setattr(problems, "_with_another_variable", _with_another_variable, raising=False)
+    monkeypatch.setattr(_with_another_variable, "__module__", problems.__name__)
+    transform = CvxpyLayers(PROBLEMS + "_with_another_variable", PROBLEMS + "softmax")
+    torch.testing.assert_close(transform(latent)[0], ClosedForm()(latent)[0], atol=1e-5, rtol=0)
+    assert transform.inexact_rows == 0
+
+
 def _badly_scaled(size):
     import cvxpy as cp
 

@@ -226,7 +226,7 @@ def test_a_parameter_that_its_declaration_excludes_is_named():
     z, x = cp.Variable(2), cp.Parameter(2, nonneg=True)
     layer = OptLayer([z], [x], lambda z, x: cp.sum_squares(z - x), [], [])
     with pytest.raises(
-        AvceError, match="could not solve the problem of row 1 in OptLayer: Parameter value must be nonnegative"
+        AvceError, match=r"could not solve the problem of row 1 in OptLayer \(Parameter value must be nonnegative"
     ):
         layer(torch.tensor([[1.0, 1.0], [1.0, -1.0]]))
 
