@@ -20,6 +20,7 @@ _NOTE = (
     "published ones."
 )
 LOSSES = ("loss", "loss_supervised", "loss_crl", "loss_regularisation")
+CONTRAST = ("views", "scores", "dead_latents", "gradient_share")
 SCORES = {
     f"test/{name}_{axis}": f"{name.upper()} {axis}" for name in ("ccc", "rmse") for axis in ("valence", "arousal")
 }
@@ -33,7 +34,10 @@ def views(entity: str, project: str) -> Iterator[ws.Workspace]:
         assert layout is not None
         metrics = {key: title for key, title in layout.metrics.items() if key.startswith("test/")}
         runs = ws.RunsetSettings(
-            filters=expr.And(expr.Metric("Group") == file.stem),
+            filters=expr.And(
+                expr.Metric("Group") == layout.folder,
+                *(expr.Config(f"{group}.name").isin(list(options)) for group, options in layout.only.items()),
+            ),
             groupby=[expr.Config(f"{group}.name") for group in layout.rows],
             pinned_columns=[f"summary:{key}" for key in metrics],
         )
@@ -104,6 +108,9 @@ def _view(title: str, entity: str, project: str, metrics: Mapping[str, str], run
             ws.Section(name="Test split", panels=[*bars, wr.MarkdownPanel(markdown=_NOTE)], is_open=True),
             ws.Section(name="Validation", panels=_lines("epoch", validation), is_open=True),
             ws.Section(name="Losses", panels=_lines("trainer/global_step", [f"train/{name}" for name in LOSSES])),
+            ws.Section(
+                name="Contrast", panels=_lines("trainer/global_step", [f"train/contrast_{name}" for name in CONTRAST])
+            ),
             ws.Section(
                 name="Faces and predictions",
                 panels=[

@@ -22,6 +22,7 @@ SMALL = {
 def test_without_faults_nothing_is_injected(layout: str, tmp_path: Path) -> None:
     assert write_layout(layout, tmp_path / "data", **SMALL[layout]) == []
     assert any((tmp_path / "data").rglob("*"))
+    assert "Procedural faces" in (tmp_path / "data" / "PROCEDURAL.txt").read_text()
     assert not list(tmp_path.glob("*.partial"))
 
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from avce_pl.dataset.files import PROCEDURAL
 from avce_pl.errors import AvceError
 from avce_pl.settings import nearest
 from avce_pl.synthesis.writers import afew_va, aff_wild, aff_wild2, affectnet, csv, raf_db
@@ -54,6 +55,9 @@ def write_layout(layout: str, folder: Path, faults: str = "", **options: Any) ->
             shutil.rmtree(partial)
         partial.mkdir(parents=True)
         injected = LAYOUTS[layout].write(partial, faults=kinds, **options)
+        (partial / PROCEDURAL).write_text(
+            f"Procedural faces in the layout of {layout}, made by AVCE-PL.\n", encoding="utf-8"
+        )
         partial.replace(folder)
     except OSError as error:
         raise AvceError(f"{folder} cannot be written: {error.strerror or error}. Choose another folder.") from error
