@@ -211,8 +211,9 @@ def test_differences_are_paired_by_seed_and_hold_together(scores):
 
 def test_only_what_beats_trunk_and_control_is_said_to(scores, tmp_path):
     cost = frozen_table.Cost(0.2, 8, 4, 40, 3, 1e-12, 1e-3, 1e-3)
+    again, few = scores.assign(seed=scores["seed"] + 1000), [Row(None, None), ALIGNED, SHUFFLED]
     frozen_table.write_table(
-        scores, list(GAINS), cost, "python experiments/frozen.py --seeds 8", 1200, 20_000, tmp_path
+        scores, list(GAINS), again, few, cost, "python experiments/frozen.py --seeds 8", 1200, 20_000, tmp_path
     )
     lines = (tmp_path / "frozen.md").read_text().splitlines()
     assert lines[2].startswith("`python experiments/frozen.py --seeds 8` made this file")
@@ -228,17 +229,27 @@ def test_only_what_beats_trunk_and_control_is_said_to(scores, tmp_path):
     cells = [line.strip("| ").split(" | ") for line in lines if line.startswith("| all | aligned | ")]
     value = scores[scores["row"] == ALIGNED.name]["ccc_valence"]
     assert cells[0][3] == f"{value.mean():.3f} ± {math.sqrt(value.var()):.3f}"
-    assert len(pd.read_csv(tmp_path / "frozen.csv")) == len(scores)
+    assert len(pd.read_csv(tmp_path / "frozen.csv")) == 2 * len(scores)
+    retest = frozen_table.compare_rows(scores, few)  # three comparisons, so narrower than in the table
+    assert set(retest) == {(ALIGNED, few[0]), (ALIGNED, SHUFFLED), (SHUFFLED, few[0])}
+    for (row, other), found in retest.items():
+        assert f"- {row.name} minus {other.kind}: {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]" in lines
 
 
 def test_the_program_writes_its_table_and_says_what_is_wrong_in_a_sentence(faces, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["frozen.py", "--seeds", "4", "--batches", "2", "--out", str(tmp_path)])
     monkeypatch.setattr(frozen, "ROWS", [Row(None, None), Row(None, "aligned", 0.1), Row(None, "shuffled", 0.1)])
+    monkeypatch.setattr(frozen, "AGAIN", frozen.ROWS)
+    monkeypatch.setattr(frozen, "OTHER_SEEDS", range(1000, 1008))
     monkeypatch.setattr(frozen, "compare", lambda *_: frozen_table.Cost(0.2, 4, 4, 40, 3, 1e-12, 1e-3, 1e-3))
     monkeypatch.setattr(frozen, "load_faces", lambda folder: faces)
     assert frozen.main() == 0
     assert (tmp_path / "frozen.md").read_text() in capsys.readouterr().out
-    assert pd.read_csv(tmp_path / "frozen.csv")["seed"].tolist() == 3 * [0, 1, 2, 3]
+    assert pd.read_csv(tmp_path / "frozen.csv")["seed"].tolist() == [
+        *(3 * [0, 1, 2, 3]),
+        *(3 * [1000, 1001, 1002, 1003]),
+        *(3 * [1004, 1005, 1006, 1007]),
+    ]
 
     monkeypatch.setattr(frozen, "load_faces", lambda folder: _raise(AvceError("The weights are missing. Fetch them.")))
     assert frozen.main() == 1
