@@ -17,9 +17,11 @@ from torch.func import vmap
 
 from avce_pl.errors import AvceError
 from avce_pl.feature_transform.cvxpy_to_torch import TorchFunction, torch_function
+from avce_pl.feature_transform.opt_layer import OptLayer
 from avce_pl.feature_transform.solvers import check_finite, solver_options
 
 if TYPE_CHECKING:
+    import cvxpy
     from cvxpylayers.torch import CvxpyLayer
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ _INEXACT, _NO_SOLUTION = 1e-5, 1e-2
 class _Layer(NamedTuple):
     layer: "CvxpyLayer"
     has_entropy: bool
+    twin: OptLayer | None
     inequalities: list[TorchFunction]
     equalities: list[TorchFunction]
 
@@ -74,9 +77,9 @@ def _layer(path: str, size: int) -> _Layer:
             f"The problem '{path}' is not convex by cvxpy's rules for parameters (DPP); rewrite it so that "
             "problem.is_dpp() is true."
         )
-    found = _Layer(
-        CvxpyLayer(problem, parameters=[parameter], variables=[variable]), cp.entr in problem.atoms(), [], []
-    )
+    layer = CvxpyLayer(problem, parameters=[parameter], variables=[variable])
+    has_entropy = cp.entr in problem.atoms()
+    found = _Layer(layer, has_entropy, _twin(problem, parameter, variable) if has_entropy else None, [], [])
     for constraint in problem.constraints:
         sides = {cp.constraints.Inequality: found.inequalities, cp.constraints.Equality: found.equalities}
         if type(constraint) not in sides or {leaf.id for leaf in constraint.variables()} != {variable.id}:
@@ -84,6 +87,22 @@ def _layer(path: str, size: int) -> _Layer:
         with suppress(AvceError):  # an atom without a translation; the solver's own verdict remains
             sides[type(constraint)].append(torch_function(constraint.expr, [parameter, variable]))
     return found
+
+
+def _twin(problem: "cvxpy.Problem", parameter: "cvxpy.Parameter", variable: "cvxpy.Variable") -> OptLayer | None:
+    """The same problem for OptLayer; none if it has other variables, cones or an atom that OptLayer does not know."""
+    import cvxpy as cp
+
+    objective = problem.objective.args[0] * (1 if isinstance(problem.objective, cp.Minimize) else -1)
+    terms: dict[type, list[cvxpy.Expression]] = {cp.constraints.Inequality: [], cp.constraints.Equality: []}
+    for constraint in problem.constraints:
+        if type(constraint) not in terms:
+            return None
+        terms[type(constraint)].append(constraint.expr)
+    g, h = ([lambda *_, term=term: term for term in found] for found in terms.values())
+    with suppress(AvceError):
+        return OptLayer([variable], [parameter], lambda *_: objective, g, h)
+    return None
 
 
 class CvxpyLayers:
@@ -94,7 +113,8 @@ class CvxpyLayers:
 
     A row that the solver could not solve to the tolerance, or that is outside its constraints by more than 1e-5, is
     used as it is and counted in ``inexact_rows``; the log says so once. Where diffcp is known to get the gradient
-    wrong (entropies of entries below 1e-6), a row has none, and the log says so once.
+    wrong (entropies of entries below 1e-6), ``OptLayer`` solves and differentiates the row instead; if it cannot, the
+    row has no gradient. The log says once which of the two.
 
     Args:
         sparse_problem: ``package.module:function``, where ``function(d)`` returns a cvxpy problem with its parameter
@@ -162,17 +182,27 @@ class CvxpyLayers:
                 f"tolerance {self.tolerance:g}. Training goes on with them, and this is not said again; write the "
                 "problem so that large latents do not enter it as squares, try another solver or a larger tolerance.",
             )
-        if found.has_entropy and differentiate and (wrong := (solution < 1e-6).any(1, keepdim=True)).any():
-            self._say_once(
-                path,
-                "get no gradient",
-                f"{int(wrong.sum())} of {len(latent)} rows of '{path}' get no gradient: diffcp's derivative of the "
-                "exponential cone breaks down at entries below 1e-6 (latents that spread over more than 12 or so). "
-                "This is not said again; feature_transform=closed_form or opt_layer have the gradient.",
-            )
-            solution = torch.where(wrong, solution.detach(), solution)
+        if found.has_entropy and (tiny := (solution < 1e-6).any(1)).any():
+            solution = solution.index_put((tiny,), self._solve_tiny(path, found.twin, values, solution, tiny))
         result: Tensor = solution.to(latent)
         return result
+
+    def _solve_tiny(self, path: str, twin: OptLayer | None, values: Tensor, solution: Tensor, tiny: Tensor) -> Tensor:
+        reason = (
+            f"diffcp's derivative of the exponential cone breaks down at entries below 1e-6 (latents that spread over "
+            f"more than 12 or so), which {int(tiny.sum())} of {len(tiny)} rows of '{path}' have: they "
+        )
+        with suppress(AvceError):
+            if twin is not None:
+                (result,) = twin.solve(values[tiny]).variables
+                self._say_once(path, "OptLayer", reason + "are solved by OptLayer. This is not said again.")
+                return result
+        self._say_once(
+            path,
+            "no gradient",
+            reason + "get no gradient. This is not said again; feature_transform=closed_form has it.",
+        )
+        return solution[tiny].detach()
 
     def _no_solution(self, path: str, rows: int, reason: str) -> str:
         return (
