@@ -44,13 +44,13 @@ def test_one_file_says_what_it_needs(exported: Path, trained: Path) -> None:
     onnx.checker.check_model(model, full_check=True)
     (faces,), (output,) = model.graph.input, model.graph.output
     assert faces.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert [d.dim_param or d.dim_value for d in faces.type.tensor_type.shape.dim] == ["batch", 73, 73, 3]
+    assert [d.dim_param or d.dim_value for d in faces.type.tensor_type.shape.dim] == ["batch", 110, 110, 3]
     assert output.name == "valence_arousal"
     said = {entry.key: entry.value for entry in model.metadata_props}
     assert said["channel_order"] == "RGB"
     assert said["label_order"] == "valence, arousal"
-    assert said["image_size"] == "64"
-    assert said["resize_size"] == "73"
+    assert said["image_size"] == "96"
+    assert said["resize_size"] == "110"
     assert float(said["margin"]) == load(trained).specification.margin
     assert "licence" in said
     assert said["digest"] == open_run(trained).specification.digest

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from tiny import Rows
+from torch import nn
 
 from avce_pl.backbone.base import Backbone
 from avce_pl.crl_formula import avce as avce_formula
@@ -113,16 +114,8 @@ class Data(pl.LightningDataModule):
         return {**batch, "image": normalise(batch["image"]).to(self.dtype), "label": batch["label"].to(self.dtype)}
 
 
-class Losses(pl.Callback):
-    def __init__(self) -> None:
-        self.of_batches: list[dict[str, Tensor]] = []
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        self.of_batches.append({k: v.clone() for k, v in trainer.callback_metrics.items() if "train" in k})
-
-
 def train(method: Method, epochs: int, processes: int, dtype: torch.dtype) -> dict[str, Any]:
-    losses = Losses()
+    logger = Rows()
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=processes,
@@ -131,18 +124,20 @@ def train(method: Method, epochs: int, processes: int, dtype: torch.dtype) -> di
         precision="64-true" if dtype is torch.float64 else "32-true",
         max_epochs=epochs,
         check_val_every_n_epoch=epochs,
-        callbacks=[losses],
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        logger=False,
+        logger=logger,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
     trainer.fit(method, datamodule=Data(dtype))
     metrics = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("val")}
-    return {"losses": losses.of_batches, "metrics": metrics, "weights": method.state_dict()}
+    losses = [
+        {key: value for key, value in row.items() if key.startswith("train/loss")} for row in logger.rows.values()
+    ]
+    return {"losses": losses, "metrics": metrics, "weights": method.state_dict()}
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from avce_pl.functional._inputs import check_number, check_shape, real, scores
+from avce_pl.functional._inputs import check_number, check_rows, check_shape, real, scores
 from avce_pl.functional.negatives import UNIFORM, NegativeWeights, log_negative_mean_exp, negative_mean
 
 
@@ -27,10 +27,14 @@ def views_of_next_face(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tens
     Returns:
         Both views, rolled by one row. A batch of one has no other face and keeps its own.
 
+    Raises:
+        ValueError: if a tensor is a single number.
+
     Example:
         >>> views_of_next_face(torch.tensor([[1.0], [2.0], [3.0]]), torch.zeros(3, 1))[0].flatten()
         tensor([3., 1., 2.])
     """
+    check_rows(positive, negative)
     return positive.roll(1, 0), negative.roll(1, 0)
 
 
@@ -52,9 +56,9 @@ def scores_of_other_faces(scores: Tensor) -> Tensor:
                 [1.0000, 1.2000],
                 [2.0000, 2.1000]])
     """
+    if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or not scores.numel():
+        raise ValueError(f"Scores of all pairs are a square (N, N) with N > 0; got {tuple(scores.shape)}.")
     count = len(scores)
-    if scores.shape != (count, count):
-        raise ValueError(f"Scores of all pairs are a square (N, N); got {tuple(scores.shape)}.")
     # Between two diagonal entries lie N others, so without the first entry each row of N + 1 ends in one.
     return scores.flatten()[1:].reshape(count - 1, count + 1)[:, :-1].reshape(count, count - 1)
 

@@ -28,8 +28,8 @@ class Method(pl.LightningModule):
     In the discrete mode (`classes` > 0; supplement, section 8) the outputs are (N, classes) logits of expressions.
 
     A batch is a dict of ``image`` (N, 3, H, W), ``label`` (N, 2), ``expression`` (N,) and ``row`` (N,), the row in the
-    data set's index. Logs ``train/loss*`` every few batches, under the number of batches done, and ``val/*``,
-    ``test/*`` metrics over the whole split.
+    data set's index. Logs ``train/loss*`` every few batches, under the number of the batch from 0 as Lightning counts,
+    and ``val/*``, ``test/*`` metrics over the whole split.
 
     The losses are statistics of a batch, so they are computed on the batch of all processes together
     (`gather`), and the update does not depend on how many processes share it.
@@ -177,8 +177,8 @@ class Method(pl.LightningModule):
         """Steps the schedulers, logs ``train/<name>`` every few batches, stops a training that has diverged.
 
         The last thing in a training step: a callback's checkpoint comes before the module's own end-of-batch hook, and
-        would hold the learning rates of the batch before. Values are logged under the number of batches done; the last
-        batch of an epoch is logged in any case. `self.log` would cost 0.45 ms also where nothing is written.
+        would hold the learning rates of the batch before. The last batch of an epoch is logged in any case. `self.log`
+        would cost 0.45 ms also where nothing is written.
 
         Raises:
             AvceError: a loss is not finite.
@@ -197,7 +197,7 @@ class Method(pl.LightningModule):
         """Writes ``train/<name>`` of the present batch to every logger."""
         metrics = {f"train/{name}": float(value) for name, value in values.items()} | {"epoch": self.current_epoch}
         for logger in self.trainer.loggers:
-            logger.log_metrics(metrics, self.trainer.global_step)
+            logger.log_metrics(metrics, self.trainer.global_step - 1)
 
     def check_finite(self) -> None:
         """Stops where a loss of the last batch that was not looked at is not finite.

@@ -112,7 +112,7 @@ def test_groups_are_nearly_equal(sizes: dict[str, int]) -> None:
 
 def test_clips_side_by_side_and_repacked_siblings(root: Path) -> None:
     before = module(root)
-    for place in sorted(root.iterdir()):
+    for place in sorted(path for path in root.iterdir() if path.is_dir()):
         for home in place.iterdir():
             home.rename(root / home.name)
         place.rmdir()
@@ -210,6 +210,6 @@ def test_mistakes_are_sentences(root: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "does not hold clips, NNN/NNN.json" in complaint(tmp_path / "empty")
     assert "afew-va-database" in complaint(tmp_path / "empty")
-    for place in sorted(root.iterdir())[5:]:
+    for place in sorted(path for path in root.iterdir() if path.is_dir())[5:]:
         shutil.rmtree(place)
     assert "5 folds need at least 5" in complaint(root)

@@ -26,13 +26,13 @@ def test_outputs_are_the_predictions_and_maps_have_shares(run: Run) -> None:
     assert found.outputs.tolist() == ["R valence", "R arousal", "H valence", "H arousal"]
     expected = run.table.loc[[5, 2, 11], ["predicted_valence", "predicted_arousal"]].to_numpy()
     np.testing.assert_allclose(found.values[:, :2], expected, atol=1e-5)
-    assert found.maps.shape == (3, 4, 3, 3)
+    assert found.maps.shape == (3, 4, 5, 5)
     assert found.maps.min() >= 0
     assert found.maps[:, :2].max() > 0
     assert found.latent.shape == (3, 32)
     sparse = [z - max((np.sort(z)[-k:].sum() - 1) / k for k in range(1, 33)) for z in found.latent.astype(float)]
     assert found.support.tolist() == [(point > 1e-6).sum() for point in sparse]  # SparseMax
-    assert found.images.shape == (3, 64, 64, 3)
+    assert found.images.shape == (3, 96, 96, 3)
     assert found.regions.tolist() == list(REGIONS)
     known = found.shares[~np.isnan(found.shares).any(axis=2)]
     np.testing.assert_allclose(known.sum(axis=1), 1, rtol=1e-5)

@@ -66,7 +66,7 @@ def test_predictions_on_files_are_those_on_record(run, tmp_path: Path) -> None:
     table = pd.read_parquet(folder / "predictions.parquet")
     predictions = load(folder).predict([root / path for path in table["path"]], detect=None)
     recorded = table[["predicted_valence", "predicted_arousal"]].to_numpy()
-    np.testing.assert_allclose(values(predictions), recorded, rtol=1e-5)
+    np.testing.assert_allclose(values(predictions), recorded, rtol=1e-5, atol=1e-5)  # of a single face and of a batch
     assert load(folder).specification.margin == 0.17
 
 
@@ -83,7 +83,7 @@ def test_paths_arrays_and_pillow_images_are_the_same(model, images, tmp_path: Pa
 
 
 def test_every_detected_face_is_cropped_and_predicted(model, images) -> None:
-    picture = np.full((200, 400, 3), 127, np.uint8)
+    picture = np.full((200, 450, 3), 127, np.uint8)
     side = images[0].shape[0]
     picture[20 : 20 + side, 10 : 10 + side] = images[0]
     picture[90 : 90 + side, 300 : 300 + side] = images[1]
