@@ -203,7 +203,7 @@ def test_one_sample_correlates_with_nothing():
 def test_misuse_is_told_in_a_sentence():
     with pytest.raises(ValueError, match=r"\(N,\) and negative scores \(N, M\)"):
         infonce_cross_loss(torch.zeros(3), torch.zeros(3))
-    with pytest.raises(ValueError, match=r"square \(N, N\); got \(4, 3\)"):
+    with pytest.raises(ValueError, match=r"square \(N, N\) with N > 0; got \(4, 3\)"):
         scores_of_other_faces(torch.zeros(4, 3))
     with pytest.raises(ValueError, match="two \\(N, k\\) batches"):
         cross_correlation(torch.zeros(3, 2), torch.zeros(4, 2))
