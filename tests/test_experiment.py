@@ -123,7 +123,7 @@ def test_other_settings_in_the_same_folder_are_refused(run) -> None:
     with pytest.raises(AvceError) as error:
         run("optimizer.learning_rate=0.1", "crl_formula.alpha=0.7")
     assert "crl_formula.alpha (there 0.5, now 0.7)" in str(error.value)
-    assert "optimizer.learning_rate (there 0.0004, now 0.1)" in str(error.value)
+    assert "optimizer.learning_rate (there 0.0007, now 0.1)" in str(error.value)
     assert "force=true" in str(error.value)
     old = json.loads((folder / "metrics.json").read_text())
     run("optimizer.learning_rate=0.1", "crl_formula.alpha=0.7", "force=true")
