@@ -26,7 +26,7 @@ from avce_pl.similarity.paper import PaperSimilarity
 
 LATENT = 32
 REGULARISATION_WEIGHT = 0.01  # of phase 2, as in preset/method/tuned_avce.yaml; in every row, the trunk's too
-RECIPE = Cosine(learning_rate=4e-4, head_learning_rate=1e-3, head_optimizer="adam")  # preset=tuned
+RECIPE = Cosine(learning_rate=4e-4, head_learning_rate=1e-3, head_optimizer="adam")
 TRANSFORM = ClosedForm()
 SIMILARITIES = {"paper": PaperSimilarity(), "angle": AngleSimilarity()}
 
