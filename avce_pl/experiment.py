@@ -204,7 +204,7 @@ def _resolve_latent_norm(settings: Settings) -> None:
     if settings.init_from is not None:
         backbone["latent_norm"] = open_run(settings.init_from).config["backbone"].get("latent_norm", "none")
     else:
-        backbone["latent_norm"] = "batch" if backbone["weights"] is None else "none"
+        backbone["latent_norm"] = "batch" if backbone.get("weights") is None else "none"
 
 
 def _refuse_impossible(settings: Settings) -> None:

@@ -65,6 +65,17 @@ def test_nothing_leaks_from_row_to_row(runs) -> None:
         assert (steps[0], steps[-1]) == (0, 6)
 
 
+def test_losses_are_those_of_the_history(runs) -> None:
+    for run in runs.values():
+        history = pd.read_csv(run["folder"] / "history.csv").set_index("step")
+        items = [item["item"] for item in run["records"]["history"] if "train/loss" in item["item"]]
+        assert [item["trainer/global_step"] for item in items] == list(history["train/loss"].dropna().index)
+        for item in items:
+            for name, value in item.items():
+                if name.startswith("train/"):
+                    assert history.loc[item["trainer/global_step"], name] == pytest.approx(value, rel=1e-12)
+
+
 def test_the_summary_is_the_record(runs) -> None:
     for run in runs.values():
         record = json.loads((run["folder"] / "metrics.json").read_text())
