@@ -53,7 +53,7 @@ endef
 table1: $(STAMP)  ## Table 1, Baseline, CAF and AVCE; DATASET=affectnet DATA_ROOT=... for the real data
 	$(call table,table1,table1_baseline table1)
 
-ablation-table2: $(STAMP)  ## Table 2, two hours; SEEDS=0,1,2 JOBS=2 ARGS='...'; DATASET=aff_wild DATA_ROOT=... for the real data
+ablation-table2: $(STAMP)  ## Table 2, two hours on 2 cores; SEEDS=0,1,2 JOBS=2 ARGS='...'; DATASET=aff_wild DATA_ROOT=... for the real data
 	$(call table,table2,table2 table5)
 
 table3: $(STAMP)  ## Table 3, expressions; DATASET=raf_db DATA_ROOT=... for the real data
@@ -77,7 +77,7 @@ report: $(STAMP)  ## one page with every table, figure and run
 	@$(BIN)/avce report --outputs $(OUTPUTS) --out $(OUTPUTS)/report.html
 
 # what fails does not stop what follows; interrupted, the same command goes on
-paper: $(STAMP)  ## all of the above on procedural faces, 70 minutes on 2 cores; interruptible
+paper: $(STAMP)  ## all of the above on procedural faces, some three hours on 2 cores; interruptible
 	@trap 'exit 130' INT; code=0; for target in table1 ablation-table2 table3 table4 ablation-table5 speed figures report; do \
 		$(MAKE) --no-print-directory $$target DATASET= || { code=1; echo "make $$target failed, see above"; }; done; exit $$code
 

@@ -313,6 +313,7 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
             folder,
         )
         trainer.fit(module, datamodule=datamodule, ckpt_path=last if last.exists() else None)
+        contrasted = contrast.record  # the test puts every callback back to the best epoch
         trainer.test(module, datamodule=datamodule, ckpt_path=best.best_model_path, verbose=False)
         test = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
         record = {
@@ -324,7 +325,7 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
             "best": {monitor: float(cast(torch.Tensor, best.best_model_score))},
             "test": test,
             **({"confusion": module.confusion.tolist()} if module.confusion is not None else {}),
-            **({"contrast": contrast.record} if contrast.record else {}),
+            **({"contrast": contrasted} if contrasted else {}),
             **({"encoder_map": size} if (size := _encoder_map(module, settings.dataset["image_size"])) else {}),
             "updates": trainer.global_step,
             "data": datamodule.describe(),

@@ -73,10 +73,17 @@ def test_losses_belong_to_the_same_batches_however_often_they_are_logged(run) ->
 
 
 def test_the_record_says_what_the_contrast_did(run) -> None:
-    record = json.loads((run() / "metrics.json").read_text())
+    folder = run("trainer.max_epochs=3", "optimizer.learning_rate=0.1")  # so that the best epoch is not the last
+    record = json.loads((folder / "metrics.json").read_text())
+    history = pd.read_csv(folder / "history.csv")
+    scores = history["val/ccc_mean"].dropna().tolist()
+    assert scores.index(max(scores)) < 2
+    measured = history.groupby("epoch")["train/contrast_views"].mean()
+    assert record["contrast"]["views"] == pytest.approx(measured[2])
+    assert record["contrast"]["views"] != pytest.approx(measured[scores.index(max(scores))])
     assert record["contrast"]["alive"] is True
     assert record["contrast"]["views"] > 0.1
-    assert (record["encoder_map"], record["updates"]) == ([2, 2], 6)
+    assert (record["encoder_map"], record["updates"]) == ([2, 2], 9)
     without = json.loads((run("crl_formula=none") / "metrics.json").read_text())
     assert "contrast" not in without
 
