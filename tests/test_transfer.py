@@ -23,7 +23,7 @@ def test_a_run_starts_from_another_and_says_so(run, trained: Path, caplog) -> No
     before, after = weights(trained), weights(folder)
     for name, value in before.items():
         if name.startswith(("backbone.", "regressor.")):
-            torch.testing.assert_close(after[name], value, atol=1e-6, rtol=1e-6)
+            torch.testing.assert_close(after[name], value, atol=1e-5, rtol=1e-5)  # of recomputed statistics
     identity = json.loads((folder / "identity.json").read_text())
     assert identity["init_from"] == json.loads((trained / "metrics.json").read_text())["digest"]
     caplog.clear()
