@@ -16,7 +16,7 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 COMMA := ,
 # procedural faces: rows of a minute beside each other, one core each. A real data set: the paper's budget, row by row, three
 # seeds unless SEEDS= says otherwise, from ImageNet weights (WEIGHTS=null: from scratch; torchvision downloads them once, and
-# where there is no network the first row says which file to put where)
+# without a network the first row says which file to put where)
 PARALLEL = hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) trainer.num_threads=1
 BUDGET = $(if $(DATASET),budget=paper dataset=$(DATASET) root=$(DATA_ROOT) backbone.weights=$(WEIGHTS),$(PARALLEL))
 SWEPT_SEEDS = $(or $(SEEDS),$(if $(DATASET),0$(COMMA)1$(COMMA)2))
@@ -85,7 +85,7 @@ bench: $(STAMP)  ## all benchmarks against their targets
 	@$(BIN)/python experiments/benchmarks/run_all.py --out $(OUTPUTS)/benchmarks
 
 # the pinned versions and --strict: an index without advisories would else count every package as skipped, and pass
-audit: $(STAMP)  ## look the pinned packages up in the advisories (needs pypi.org)
+audit: $(STAMP)  ## look the pinned packages up in the advisories (needs a network)
 	@$(BIN)/python -m pip_audit --strict --no-deps --disable-pip $(addprefix --requirement ,$(wildcard constraints/*.txt))
 
 test: $(STAMP)  ## run the tests (a few minutes)

@@ -296,13 +296,14 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
             log.info("going on from %s", last)
         elif settings.backbone.get("weights") is None and settings.init_from is None:
             module.initialise(_first_images(datamodule, 256))
+        encoder_map = _encoder_map(module, settings.dataset["image_size"])
         log.info(
             "%s on %s: %d px (last map of the encoder %s), %d epoch%s, batches of %d; the paper: %d px (%s), %d "
             "epochs, batches of %d. Run folder: %s",
             settings.method["name"],
             settings.dataset["name"],
             settings.dataset["image_size"],
-            _by(_encoder_map(module, settings.dataset["image_size"])),
+            _by(encoder_map),
             settings.trainer.max_epochs,
             "s" * (settings.trainer.max_epochs > 1),
             datamodule.batch_size,
@@ -326,7 +327,7 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
             "test": test,
             **({"confusion": module.confusion.tolist()} if module.confusion is not None else {}),
             **({"contrast": contrasted} if contrasted else {}),
-            **({"encoder_map": size} if (size := _encoder_map(module, settings.dataset["image_size"])) else {}),
+            **({"encoder_map": encoder_map} if encoder_map else {}),
             "updates": trainer.global_step,
             "data": datamodule.describe(),
             "parameters": {

@@ -13,7 +13,7 @@ from avce_pl.errors import AvceError
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 LatentNorm = Literal["batch", "none"] | None
-"""Whether z passes a BatchNorm before its ReLU; ``None`` is ``none`` (`resolve_latent_norm` fills it in for a run)."""
+"""Whether z passes a BatchNorm before its ReLU; ``None`` is ``none`` (a run fills it in, see its YAML)."""
 Initialisation = Literal["data", "torch"]
 """Initial weights of a training from scratch: `initialise_from_data`, or the layers' own of torch."""
 
