@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from avce_pl.errors import AvceError
-from avce_pl.resources import ROOT
+from avce_pl.utils.resources import ROOT
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Tools around AVCE-PL; training is `python run.py`.")
 data = typer.Typer(no_args_is_help=True, help="Data sets: check them, cut faces out of videos, make procedural ones.")
@@ -229,7 +229,7 @@ def dashboard(
     project: Annotated[str, typer.Option(help="W&B project, as in logger.project.")] = "avce-pl",
 ) -> None:
     """Builds the W&B views of the paper's tables, and publishes them where a key is configured."""
-    from avce_pl.wandb_key import has_key
+    from avce_pl.utils.wandb_key import has_key
 
     try:
         from avce_pl.dashboard import write_dashboard

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from avce_pl.errors import AvceError
-from avce_pl.resources import ROOT
+from avce_pl.utils.resources import ROOT
 
 CONF = ROOT / "conf"
 
@@ -66,7 +66,7 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
 
 def _check_override(argument: str, message: str) -> str | None:
     """A sentence about an override whose key or option does not exist, or not in what was chosen; else ``None``."""
-    from avce_pl.settings import nearest
+    from avce_pl.utils.text import nearest
 
     match = re.fullmatch(r"[+~]{0,2}([\w./@]+)=(.*)", argument)
     if match is None:

@@ -13,7 +13,7 @@ from wandb_workspaces.workspaces import interface as ws
 
 from avce_pl.errors import AvceError
 from avce_pl.report.table import read_layout
-from avce_pl.resources import ROOT
+from avce_pl.utils.resources import ROOT
 
 _NOTE = (
     "Runs tagged `synthetic` or `synthetic_video` are on procedural faces: their numbers are not comparable with "

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from avce_pl.wandb_key import has_key
+from avce_pl.utils.wandb_key import has_key
 
 Finding = tuple[str, bool, str, str]  # what, whether it is well, what was found, the fix
 

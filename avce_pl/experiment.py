@@ -52,8 +52,9 @@ from avce_pl.predict.run_folder import open_run, run_digest
 from avce_pl.report.records import read_identity, read_metrics
 from avce_pl.report.run_figure import draw_run
 from avce_pl.report.summary import print_run
-from avce_pl.settings import Settings, nearest, read_settings
+from avce_pl.settings import Settings, read_settings
 from avce_pl.transfer import source_digest, start_from
+from avce_pl.utils.text import nearest
 
 log = logging.getLogger(__name__)
 

@@ -23,10 +23,10 @@ from avce_pl.experiment import build_datamodule
 from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
 from avce_pl.predict.run_folder import InferenceNetwork, RunFolder, open_run
 from avce_pl.predict.specification import INPUT, OUTPUT
-from avce_pl.progress import track
 from avce_pl.settings import read_settings
 from avce_pl.synthesis.face import FaceStyle
 from avce_pl.synthesis.renderer import draw
+from avce_pl.utils.progress import track
 
 Faces = NDArray[np.uint8]
 

@@ -5,7 +5,6 @@ A typo, a wrong type or a value out of range is a sentence that names the key an
 
 import inspect
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
@@ -14,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from avce_pl.errors import AvceError
 from avce_pl.report.records import CHOICES
+from avce_pl.utils.text import nearest
 
 Section = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -168,13 +168,6 @@ def parameters(target: type) -> dict[str, tuple[Any, Any]]:
             (options,) = get_args(hint)
             found |= {name: (hint, None) for name, hint in get_type_hints(options, include_extras=True).items()}
     return found
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A clause such as ``; did you mean mining?``, or the list of what there is when nothing is near."""
-    known = sorted(known)
-    near = get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else f". There are: {', '.join(known)}."
 
 
 def _checked(model: type[Model], values: Mapping[str, Any], where: str) -> Model:

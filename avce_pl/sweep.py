@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from avce_pl.processes import end_with_parent
+from avce_pl.utils.processes import end_with_parent
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from avce_pl.errors import AvceError
-from avce_pl.settings import Section, Settings, nearest
-from avce_pl.wandb_key import has_key
+from avce_pl.settings import Section, Settings
+from avce_pl.utils.text import nearest
+from avce_pl.utils.wandb_key import has_key
 
 log = logging.getLogger(__name__)
 

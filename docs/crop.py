@@ -6,8 +6,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 
-from avce_pl.face.crop import Box, crop_face
 from avce_pl.face.detection import choose, detector
+from avce_pl.image.crop import Box, crop_face
 from avce_pl.synthesis.face import FaceStyle, sample_face
 from avce_pl.synthesis.renderer import render
 

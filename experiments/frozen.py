@@ -36,7 +36,7 @@ from avce_pl.dataset.loading import BatchKey, FaceDataset, TrainBatches
 from avce_pl.dataset.synthetic import SyntheticDataModule
 from avce_pl.errors import AvceError
 from avce_pl.method.seeding import batch_seed
-from avce_pl.progress import track
+from avce_pl.utils.progress import track
 
 IMAGE_SIZE = 96
 BATCH_SIZE = 32

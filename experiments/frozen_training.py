@@ -12,11 +12,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from avce_pl.backbone.base import latent_layers
+from avce_pl.backbone.heads import DiscriminativeHead, ProjectionHead, Regressor
 from avce_pl.crl_formula.avce import AVCE
 from avce_pl.feature_transform.closed_form import ClosedForm
 from avce_pl.functional.agreement import ccc, ccc_loss, pcc_loss
 from avce_pl.functional.metric_regularisation import metric_regularisation_loss
-from avce_pl.heads import DiscriminativeHead, ProjectionHead, Regressor
 from avce_pl.method.contrast import measure_contrast
 from avce_pl.mining.hard import HardMining
 from avce_pl.mining.none import NoMining

@@ -16,7 +16,7 @@ import pytest
 from avce_pl.cli import app
 from avce_pl.dashboard import views
 from avce_pl.errors import AvceError
-from avce_pl.resources import ROOT
+from avce_pl.utils.resources import ROOT
 from tests.test_tracking import runs  # noqa: F401 - the fixture
 
 

@@ -8,7 +8,8 @@ from pydantic import Field
 from avce_pl.building import build
 from avce_pl.command_line import CONF, explain
 from avce_pl.errors import AvceError
-from avce_pl.settings import check_arguments, nearest, read_settings
+from avce_pl.settings import check_arguments, read_settings
+from avce_pl.utils.text import nearest
 
 
 def plain(*overrides: str) -> dict:

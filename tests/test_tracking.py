@@ -15,8 +15,8 @@ import yaml
 
 from avce_pl import tracking
 from avce_pl.errors import AvceError
-from avce_pl.resources import ROOT
 from avce_pl.settings import read_settings
+from avce_pl.utils.resources import ROOT
 
 SCORES = {f"{name}_{part}" for name in ("ccc", "pcc", "rmse", "sagr") for part in ("valence", "arousal", "mean")}
 

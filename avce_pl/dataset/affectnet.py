@@ -19,7 +19,7 @@ from avce_pl.dataset.index import BOX, FaceIndex
 from avce_pl.dataset.layout import Table, doubled, folders, relative
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
-from avce_pl.progress import track
+from avce_pl.utils.progress import track
 
 _CODES = range(11)
 _CONTEMPT, _NONE, _UNCERTAIN, _NON_FACE = 7, 8, 9, 10

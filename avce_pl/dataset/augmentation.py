@@ -60,11 +60,6 @@ class Augmentation:
         return augmented
 
 
-def resize_side(image_size: int, resize_size: int | None) -> int:
-    """Side that faces are resized to before the crop; ``None`` is 8/7 of `image_size`, 256 for 224."""
-    return resize_size or round(image_size * 8 / 7)
-
-
 def normalise(image: Tensor) -> Tensor:
     """(N, 3, H, W) uint8 RGB -> float32 with ImageNet's mean and standard deviation taken out."""
     mean, std = _statistics(image.device)

@@ -8,7 +8,7 @@ from rich.table import Column, Table
 from avce_pl.building import target_class
 from avce_pl.dataset.index import SPLITS
 from avce_pl.dataset.protocol import Protocol
-from avce_pl.resources import ROOT
+from avce_pl.utils.resources import ROOT
 
 
 def protocols() -> dict[str, Mapping[str, Protocol]]:

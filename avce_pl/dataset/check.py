@@ -20,7 +20,7 @@ from avce_pl.dataset.index import BOX, EXPRESSION_NAMES, LABELS, SPLITS, FaceInd
 from avce_pl.dataset.loading import expected_draws
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.errors import AvceError
-from avce_pl.progress import track
+from avce_pl.utils.progress import track
 
 BINS = 20
 """Bins along valence and along arousal of the label histograms."""

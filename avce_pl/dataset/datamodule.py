@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from avce_pl.dataset.augmentation import Augmentation, normalise, resize_side
+from avce_pl.dataset.augmentation import Augmentation, normalise
 from avce_pl.dataset.index import EXPRESSION_NAMES, SPLITS, FaceIndex
 from avce_pl.dataset.loading import (
     Batch,
@@ -25,6 +25,7 @@ from avce_pl.dataset.loading import (
 )
 from avce_pl.dataset.task import Task, check_labels
 from avce_pl.errors import AvceError
+from avce_pl.image.size import resize_side
 
 Sampler = Literal["plain", "balanced_plane", "balanced_expressions"]
 Positive = Annotated[int, Field(gt=0)]

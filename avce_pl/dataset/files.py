@@ -5,7 +5,7 @@ import json
 import os
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,10 +24,11 @@ from avce_pl.dataset.loading import Images
 from avce_pl.dataset.protocol import Finding, Protocol
 from avce_pl.dataset.video_source import PREPARED_SETTINGS
 from avce_pl.errors import AvceError
-from avce_pl.face import crop
-from avce_pl.face.crop import Box, crop_face, misplaced
-from avce_pl.face.media import decode
-from avce_pl.progress import track
+from avce_pl.image import crop
+from avce_pl.image.crop import Box, crop_face, misplaced
+from avce_pl.image.decode import decode
+from avce_pl.utils.progress import track
+from avce_pl.utils.text import enumerate_names
 
 _AT_A_TIME = 256
 _LISTED = 20
@@ -373,14 +374,6 @@ def wrong_labels(root: Path, problems: Sequence[Finding]) -> AvceError:
         f"The labels in {root} are not what they should be:\n" + "\n".join(lines[:_LISTED]) + f"{more}\n"
         "Put these files right or aside, or unpack them again."
     )
-
-
-def enumerate_names(names: Iterable[str]) -> str:
-    """The first dozen of some names, for a message."""
-    names = list(names)
-    if not names:
-        return "nothing"
-    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def _face(box: Sequence[int]) -> Box | None:

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from avce_pl.dataset.files import enumerate_names
 from avce_pl.dataset.index import OUTSIDE_ROOT
 from avce_pl.dataset.protocol import Finding
 from avce_pl.errors import AvceError
+from avce_pl.utils.text import enumerate_names
 
 Mask = Any  # booleans, as an array or a pandas series
 

@@ -7,8 +7,8 @@ import yaml
 from avce_pl.building import build, target_class
 from avce_pl.dataset.files import FileDataModule
 from avce_pl.errors import AvceError
-from avce_pl.resources import ROOT
-from avce_pl.settings import nearest
+from avce_pl.utils.resources import ROOT
+from avce_pl.utils.text import nearest
 
 
 def open_dataset(name: str, root: Path, options: list[str]) -> FileDataModule:

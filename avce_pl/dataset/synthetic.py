@@ -23,11 +23,11 @@ from avce_pl.dataset.datamodule import FaceDataModule, FaceOptions, Positive, Se
 from avce_pl.dataset.index import LABELS, FaceIndex
 from avce_pl.dataset.loading import Images
 from avce_pl.dataset.task import Task
-from avce_pl.processes import end_with_parent
-from avce_pl.progress import track
 from avce_pl.synthesis import Face, FaceStyle, Rendered, render, sample_face
 from avce_pl.synthesis.labels import LabelStyle
 from avce_pl.synthesis.writers import FIRST_SUBJECT
+from avce_pl.utils.processes import end_with_parent
+from avce_pl.utils.progress import track
 
 NonNegative = Annotated[float, Field(ge=0)]
 

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from avce_pl.dataset.files import FileDataModule, Reading, VideoOptions, enumerate_names, wrong_labels
+from avce_pl.dataset.files import FileDataModule, Reading, VideoOptions, wrong_labels
 from avce_pl.dataset.index import FaceIndex
 from avce_pl.dataset.layout import relative
 from avce_pl.dataset.protocol import Finding
 from avce_pl.dataset.video_source import PREPARED, PREPARED_COLUMNS, VideoSource
 from avce_pl.errors import AvceError
+from avce_pl.utils.text import enumerate_names
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 HEAPS = re.compile(r"videos|bboxes|landmarks|cropped.*|batch\d.*|prepared|\..*|__macosx", re.IGNORECASE)

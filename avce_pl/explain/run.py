@@ -19,10 +19,10 @@ from avce_pl.explain.regions import REGIONS, areas, region_map, shares
 from avce_pl.method.avce import AVCE
 from avce_pl.method.base import Method
 from avce_pl.predict.run_folder import open_run
-from avce_pl.progress import track
 from avce_pl.report.explanation import Explanation
 from avce_pl.report.runs import Run
 from avce_pl.settings import read_settings
+from avce_pl.utils.progress import track
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avce_pl.errors import AvceError
-from avce_pl.face.crop import Box
+from avce_pl.image.crop import Box
 
 Image = NDArray[np.uint8]
 DetectorName = Literal["auto", "provided", "haar", "yunet", "mtcnn", "centre"]

@@ -32,10 +32,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from avce_pl.dataset.video_source import PREPARED, PREPARED_COLUMNS, PREPARED_SETTINGS, VideoSource
 from avce_pl.errors import AvceError, Interrupted
-from avce_pl.face.crop import Box, crop_face, misplaced
 from avce_pl.face.detection import Detection, Detector, DetectorName, Image, choose, detector
-from avce_pl.face.media import decode, promised_frames, read_video
-from avce_pl.processes import end_with_parent
+from avce_pl.image.crop import Box, crop_face, misplaced
+from avce_pl.image.decode import decode, promised_frames, read_video
+from avce_pl.utils.processes import end_with_parent
 
 READERS = {"aff_wild": "AffWildDataModule", "aff_wild2": "AffWild2DataModule", "afew_va": "AfewVaDataModule"}
 """The data sets of videos, and the class that reads each."""

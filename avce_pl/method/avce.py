@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from avce_pl.backbone.base import Backbone, Dropout
+from avce_pl.backbone.heads import DiscriminativeHead, ProjectionHead
 from avce_pl.crl_formula.protocol import CRLFormula
 from avce_pl.feature_transform.protocol import FeatureTransform
 from avce_pl.functional.metric_regularisation import metric_regularisation_loss
-from avce_pl.heads import DiscriminativeHead, ProjectionHead
 from avce_pl.method.base import Batch, Method
 from avce_pl.method.contrast import measure_contrast
 from avce_pl.method.seeding import batch_seed

@@ -11,11 +11,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import Metric, MetricCollection
 
 from avce_pl.backbone.base import Backbone
+from avce_pl.backbone.heads import Regressor
 from avce_pl.backbone.initialisation import initialise_from_data
 from avce_pl.backbone.whole_batch import share_batches
 from avce_pl.errors import AvceError
 from avce_pl.functional.agreement import ccc_loss, pcc_loss
-from avce_pl.heads import Regressor
 from avce_pl.method.seeding import batch_seed
 from avce_pl.optimizer.base import Recipe
 

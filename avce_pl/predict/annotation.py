@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from avce_pl.errors import AvceError
-from avce_pl.face.crop import Box
+from avce_pl.image.crop import Box
 from avce_pl.predict.sources import Source
 
 Pixels = NDArray[np.uint8]

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from avce_pl.errors import Interrupted
-from avce_pl.face.crop import Box
 from avce_pl.face.detection import Detection, Detector, detector
+from avce_pl.image.crop import Box
 from avce_pl.predict.annotation import Annotator, Mark, copies_of
 from avce_pl.predict.model import Model
 from avce_pl.predict.sources import Frame, Source, read

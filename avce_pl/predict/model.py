@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avce_pl.errors import AvceError
-from avce_pl.face.crop import Box, crop_face
 from avce_pl.face.detection import Detection, Detector, detector
-from avce_pl.face.media import decode
+from avce_pl.image.crop import Box, crop_face
+from avce_pl.image.decode import decode
 from avce_pl.predict.specification import Specification
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from avce_pl.backbone.base import Backbone, read_state_dict
+from avce_pl.backbone.heads import Regressor
 from avce_pl.building import build
-from avce_pl.dataset.augmentation import normalise, resize_side
+from avce_pl.dataset.augmentation import normalise
 from avce_pl.errors import AvceError
-from avce_pl.heads import Regressor
+from avce_pl.image.size import resize_side
 from avce_pl.predict.specification import DEFAULT_MARGIN, Specification
 from avce_pl.report.records import read_config, read_identity, read_metrics
 

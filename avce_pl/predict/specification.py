@@ -22,7 +22,7 @@ class Specification:
     Attributes:
         image_size: side of the square that the network sees, in pixels.
         resize_size: side that the crop around a face is resized to; the model itself cuts its centre out.
-        margin: what the crop adds to the face box, see `avce_pl.face.crop.crop_face`.
+        margin: what the crop adds to the face box, see `avce_pl.image.crop.crop_face`.
         digest: of the run, as in its ``metrics.json``.
     """
 

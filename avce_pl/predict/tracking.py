@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from avce_pl.face.crop import Box
 from avce_pl.face.detection import overlap
+from avce_pl.image.crop import Box
 
 _OVERLAP = 0.3
 _FORGOTTEN = 1.0

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from avce_pl.errors import AvceError
-from avce_pl.progress import track
 from avce_pl.report import style
 from avce_pl.report.explanation import Explanation
 from avce_pl.report.figure_parts import empty_axes, source
 from avce_pl.report.runs import Run
 from avce_pl.report.statistics import AXES, Array
+from avce_pl.utils.progress import track
 
 QUADRANTS = ("pleasant, excited", "unpleasant, excited", "unpleasant, calm", "pleasant, calm")
 """Of (valence, arousal), counter-clockwise from both positive; 0 counts as positive."""

@@ -14,7 +14,7 @@ from avce_pl.report.records import OPTIMISTIC, Record, is_procedural, read_recor
 from avce_pl.report.run_facts import curves, facts, failure, label
 from avce_pl.report.table import MISSING, make_table, read_layout, read_table_records
 from avce_pl.report.table_figure import draw_table
-from avce_pl.resources import ROOT
+from avce_pl.utils.resources import ROOT
 
 _COLUMNS = {
     "test/ccc_valence": "CCC V",

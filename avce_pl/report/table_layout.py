@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from avce_pl.report.records import CHOICES, Record
-from avce_pl.resources import ROOT
+from avce_pl.utils.resources import ROOT
 
 MISSING = "–"
 

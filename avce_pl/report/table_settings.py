@@ -9,7 +9,7 @@ import yaml
 from avce_pl.report.records import Record
 from avce_pl.report.table_collect import Runs
 from avce_pl.report.table_layout import Layout, Row
-from avce_pl.resources import ROOT
+from avce_pl.utils.resources import ROOT
 
 _OF_THE_NAME = ("name", "_target_", "depth")
 """Last parts of settings that only repeat what an option is called."""

@@ -24,11 +24,11 @@ import yaml
 from common import Row, arguments, at_least, at_most, finish, interleaved, note, ratio
 
 from avce_pl.backbone.alexnet import FullAlexNet
+from avce_pl.backbone.heads import Regressor
 from avce_pl.export import export_onnx, quantize_int8
-from avce_pl.heads import Regressor
 from avce_pl.predict.run_folder import InferenceNetwork, open_run
-from avce_pl.resources import ROOT
 from avce_pl.synthesis import FaceStyle, draw
+from avce_pl.utils.resources import ROOT
 
 Predictor = Callable[[np.ndarray], np.ndarray]
 TRAINING = ["dataset.train_subjects=60", "trainer.max_epochs=8", "logger=none", "trainer.num_threads=1"]

@@ -16,7 +16,7 @@ import tempfile
 import numpy as np
 from common import Row, arguments, at_most, finish, note
 
-from avce_pl.resources import ROOT
+from avce_pl.utils.resources import ROOT
 
 PROGRAM = """
 import runpy, sys

@@ -37,8 +37,8 @@ from avce_pl.method.base import Method
 from avce_pl.report.table import Table
 from avce_pl.report.table_figure import draw_table
 from avce_pl.report.table_layout import MISSING, Layout, Row
-from avce_pl.resources import ROOT
 from avce_pl.settings import Settings, read_settings
+from avce_pl.utils.resources import ROOT
 
 NAMES = {
     "baseline": "Baseline",

@@ -22,9 +22,9 @@ import torch
 from common import Row, arguments, at_least, finish, note, ratio
 
 from avce_pl.backbone.alexnet import AlexNet
-from avce_pl.face.crop import Box
+from avce_pl.backbone.heads import Regressor
 from avce_pl.face.detection import Detection
-from avce_pl.heads import Regressor
+from avce_pl.image.crop import Box
 from avce_pl.predict.command import Options, predict_sources
 from avce_pl.predict.model import Model
 from avce_pl.predict.run_folder import InferenceNetwork

@@ -15,7 +15,7 @@ import tempfile
 
 from common import Row, arguments, at_most, finish, note, ratio
 
-from avce_pl.resources import ROOT
+from avce_pl.utils.resources import ROOT
 
 ROW = """
 import runpy, sys, time

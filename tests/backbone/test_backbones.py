@@ -4,11 +4,11 @@ from torch import nn
 
 from avce_pl.backbone.alexnet import AlexNet, FullAlexNet
 from avce_pl.backbone.base import Backbone
+from avce_pl.backbone.heads import DiscriminativeHead, ProjectionHead, Regressor
 from avce_pl.backbone.initialisation import initialise_from_data
 from avce_pl.backbone.mobilenet import MobileNetV2
 from avce_pl.backbone.resnet import ResNet
 from avce_pl.errors import AvceError
-from avce_pl.heads import DiscriminativeHead, ProjectionHead, Regressor
 
 
 def count(*networks: nn.Module) -> int:

@@ -15,7 +15,7 @@ from avce_pl.dataset.csv import CsvDataModule
 from avce_pl.dataset.files import examine
 from avce_pl.dataset.index import FaceIndex
 from avce_pl.errors import AvceError
-from avce_pl.face.crop import crop_face
+from avce_pl.image.crop import crop_face
 from avce_pl.synthesis.writers import write_csv
 
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from skimage import data
 
 from avce_pl.errors import AvceError
-from avce_pl.face.crop import Box
 from avce_pl.face.detection import Detection, choose, detector, overlap
+from avce_pl.image.crop import Box
 from avce_pl.synthesis.face import FaceStyle, sample_face
 from avce_pl.synthesis.renderer import Rendered, render
 

@@ -20,10 +20,10 @@ from avce_pl.cli import app
 from avce_pl.dataset.csv import CsvDataModule
 from avce_pl.dataset.video_source import VideoSource
 from avce_pl.errors import AvceError
-from avce_pl.face.crop import Box, crop_face
 from avce_pl.face.detection import overlap
-from avce_pl.face.media import promised_frames, read_video
 from avce_pl.face.prepare import PrepareSettings, prepare, prepare_dataset
+from avce_pl.image.crop import Box, crop_face
+from avce_pl.image.decode import promised_frames, read_video
 from avce_pl.synthesis.renderer import render
 from avce_pl.synthesis.video import AFF_WILD, sample_video
 from avce_pl.synthesis.writers import write_csv

@@ -15,8 +15,8 @@ import pytest
 from avce_pl import load
 from avce_pl.cli import app
 from avce_pl.errors import AvceError, Interrupted
-from avce_pl.face.crop import Box
 from avce_pl.face.detection import Detection
+from avce_pl.image.crop import Box
 from avce_pl.predict.command import Options, predict_sources
 from avce_pl.predict.sources import Source, find_sources, read
 from avce_pl.predict.table import QUADRANTS

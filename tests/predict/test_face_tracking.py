@@ -1,6 +1,6 @@
 import pytest
 
-from avce_pl.face.crop import Box
+from avce_pl.image.crop import Box
 from avce_pl.predict.tracking import Tracker
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 from avce_pl import load
 from avce_pl.errors import AvceError
 from avce_pl.experiment import build_datamodule
-from avce_pl.face.crop import Box
 from avce_pl.face.detection import Detection
+from avce_pl.image.crop import Box
 from avce_pl.predict.model import Prediction
 from avce_pl.predict.run_folder import open_run
 from avce_pl.settings import read_settings

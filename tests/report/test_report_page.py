@@ -17,7 +17,7 @@ import pytest
 from avce_pl.errors import AvceError
 from avce_pl.report.report_page import report_page, write_report
 from avce_pl.report.run_facts import POINTS, curves
-from avce_pl.resources import ROOT
+from avce_pl.utils.resources import ROOT
 from tests.report.browser import CHROMIUM, Browser
 
 HACK = "document.title='hacked'"

@@ -16,7 +16,7 @@ from avce_pl.errors import AvceError
 from avce_pl.report.run_figure import caption
 from avce_pl.report.table import make_table, read_layout
 from avce_pl.report.table_figure import draw_confusions, draw_table
-from avce_pl.resources import ROOT
+from avce_pl.utils.resources import ROOT
 
 FORMULAS, MININGS = ("infonce", "barlow_twins", "avce"), ("none", "debiased", "hard")
 ROWS = [*((formula, mining) for formula in FORMULAS for mining in MININGS), ("none", "none"), ("avce_shuffled", "none")]

@@ -29,9 +29,9 @@ from avce_pl.report.table import Table, make_table, read_layout
 from avce_pl.report.table_figure import draw_table
 from avce_pl.report.table_layout import options
 from avce_pl.report.table_settings import read_paper_settings
-from avce_pl.resources import ROOT
 from avce_pl.settings import read_settings
 from avce_pl.synthesis.writers import write_csv
+from avce_pl.utils.resources import ROOT
 
 ALIVE = {"views": 0.43, "scores": 0.21, "dead_latents": 0.0, "gradient_share": 0.02, "alive": True}
 DEAD = {"views": 0.001, "scores": 0.0, "dead_latents": 24.0, "gradient_share": 0.0, "alive": False}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avce_pl.errors import AvceError
-from avce_pl.progress import track
+from avce_pl.utils.progress import track
 
 FIRST_SUBJECT = {"train": 0, "val": 100_000, "test": 200_000}
 """People are numbered; these ranges keep those of the splits apart."""

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avce_pl.progress import track
 from avce_pl.synthesis.face import FaceStyle
 from avce_pl.synthesis.renderer import render
 from avce_pl.synthesis.video import Video, sample_video
 from avce_pl.synthesis.writers.base import Injected
+from avce_pl.utils.progress import track
 
 RATE = 10.0
 """Frames per second: few, so that feelings come and go within the few seconds of a small data set."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms import v2
 
-from avce_pl.face.crop import Box, crop_face, misplaced
+from avce_pl.image.crop import Box, crop_face, misplaced
 
 
 def picture(height: int = 40, width: int = 50) -> NDArray[np.uint8]:
@@ -96,7 +96,7 @@ def test_without_a_box_it_is_what_the_released_code_does(height: int, width: int
 def test_it_is_the_same_without_torch() -> None:
     program = (
         "import sys, numpy as np\n"
-        "from avce_pl.face.crop import Box, crop_face\n"
+        "from avce_pl.image.crop import Box, crop_face\n"
         "image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)\n"
         "crop = crop_face(image, Box(10, -5, 60, 70), 48, 0.3)\n"
         "assert 'torch' not in sys.modules\n"

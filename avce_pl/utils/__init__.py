@@ -1,0 +1,1 @@
+"""What no part of the domain owns: files, locks, progress, processes, text."""
