@@ -76,7 +76,7 @@ figures: $(STAMP)  ## Figures 2 to 5 and analyses; DATASET=afew_va DATA_ROOT=...
 report: $(STAMP)  ## one page with every table, figure and run
 	@$(BIN)/avce report --outputs $(OUTPUTS) --out $(OUTPUTS)/report.html
 
-# what fails does not stop what follows; interrupted, the same command goes on
+# what fails does not stop what follows; interrupted, the same command resumes
 paper: $(STAMP)  ## all of the above on procedural faces, some three hours on 2 cores; interruptible
 	@trap 'exit 130' INT; code=0; for target in table1 ablation-table2 table3 table4 ablation-table5 speed figures report; do \
 		$(MAKE) --no-print-directory $$target DATASET= || { code=1; echo "make $$target failed, see above"; }; done; exit $$code

@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from avce_pl.predict.model import load
+    from avce_pl.inference.model import load
 
 __all__ = ["load"]
 
 
 def __getattr__(name: str) -> object:
     if name == "load":  # on demand: `avce --help` and the tables need neither OpenCV nor torch
-        from avce_pl.predict.model import load
+        from avce_pl.inference.model import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

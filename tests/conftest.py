@@ -90,12 +90,12 @@ def train(overrides: list[str]) -> Path:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from avce_pl.experiment import run_experiment
-    from avce_pl.settings import read_settings
+    from avce_pl.config.settings import read_settings
+    from avce_pl.training.main import run_row
 
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("config", overrides)
-    run_experiment(config)
+    run_row(config)
     return read_settings(OmegaConf.to_container(config, resolve=True)).folder
 
 
@@ -106,7 +106,7 @@ def cut_provided() -> Callable[..., None]:
 
     import cv2
 
-    from avce_pl.dataset.video_source import PREPARED, PREPARED_COLUMNS, VideoReader
+    from avce_pl.dataset.files.video_source import PREPARED, PREPARED_COLUMNS, VideoReader
 
     def cut(reader: VideoReader, folder: Path) -> None:
         rows: list[list[object]] = []

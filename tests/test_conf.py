@@ -11,9 +11,10 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from avce_pl.command_line import CONF
-from avce_pl.experiment import build_datamodule, build_module
-from avce_pl.settings import parameters, read_settings
+from avce_pl.config.override_errors import CONF
+from avce_pl.config.settings import parameters, read_settings
+from avce_pl.training.build import build_datamodule, build_metrics, build_module
+from avce_pl.training.callbacks.agreement import Agreement
 
 FILES = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name not in ("experiment", "preset", "budget"))
 COMPONENTS = [path for path in FILES if "_target_" in path.read_text()]
@@ -103,7 +104,12 @@ def test_every_option_trains(path: Path, tiny: list[str], tmp_path: Path, cut_pr
     weight = [p for p in module.backbone.compressor.parameters() if p.ndim == 2][-1]
     before = weight.detach().clone()
     trainer = pl.Trainer(
-        fast_dev_run=True, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
+        fast_dev_run=True,
+        accelerator="cpu",
+        callbacks=[Agreement(build_metrics(one, len(datamodule.class_names)))],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
     )
     trainer.fit(module, datamodule=datamodule)
     assert trainer.global_step == 1

@@ -5,7 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-from avce_pl.report.table import make_table
+from avce_pl.report.tables.table import make_table
 from tests.test_run import ROOT, finish, start
 
 

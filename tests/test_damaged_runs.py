@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from avce_pl.errors import AvceError
-from avce_pl.predict.run_folder import open_run
 from avce_pl.report.model_card import write_model_card
-from avce_pl.report.report_page import report_page
-from avce_pl.report.runs import open_runs
-from avce_pl.report.table import make_table
+from avce_pl.report.pages.report import report_page
+from avce_pl.report.tables.table import make_table
+from avce_pl.runs.folder import open_run
+from avce_pl.runs.predictions import open_runs
 from tests.conftest import train
 
 JSON = {"nothing": b"", "no object": b"[1, 2]\n", "null": b"null\n", "zeros": bytes(200), "noise": b"\xf2\x9d {}"}

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from avce_pl.cli import app
-from avce_pl.dashboard import views
+from avce_pl.cli.main import app
 from avce_pl.errors import AvceError
+from avce_pl.report.dashboard import views
 from avce_pl.utils.resources import ROOT
 from tests.test_tracking import runs  # noqa: F401 - the fixture
 
@@ -97,7 +97,7 @@ def server() -> Iterator[ThreadingHTTPServer]:
 def test_with_a_key_the_views_are_published_and_published_again(server: ThreadingHTTPServer, tmp_path: Path) -> None:
     address = f"http://127.0.0.1:{server.server_port}"
     environment = os.environ | {"WANDB_BASE_URL": address, "WANDB_API_KEY": "a" * 40, "PYTHONPATH": str(ROOT)}
-    arguments = [sys.executable, "-m", "avce_pl.cli", "dashboard", "--out", str(tmp_path / "views.json")]
+    arguments = [sys.executable, "-m", "avce_pl", "dashboard", "--out", str(tmp_path / "views.json")]
     titles = [view.name for view in views("", "")]
     for time in (1, 2):
         done = subprocess.run(arguments, env=environment, capture_output=True, text=True)

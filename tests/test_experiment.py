@@ -11,11 +11,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from avce_pl.command_line import CONF
+from avce_pl.config.override_errors import CONF
+from avce_pl.config.settings import read_settings
 from avce_pl.errors import AvceError
-from avce_pl.experiment import build_datamodule, build_module, load_run
 from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
-from avce_pl.settings import read_settings
+from avce_pl.training.build import build_datamodule, build_module, load_run
 
 
 def test_a_run_leaves_its_record(run) -> None:
@@ -150,7 +150,7 @@ def test_load_run_predicts_what_was_recorded(run) -> None:
     faces = pd.read_parquet(folder / "test_faces.parquet")
     import io
 
-    from avce_pl.dataset.augmentation import normalise
+    from avce_pl.dataset.core.augmentation import normalise
 
     images = np.stack([np.asarray(Image.open(io.BytesIO(png))) for png in faces["png"]])
     with torch.no_grad():

@@ -10,11 +10,12 @@ import torch
 import yaml
 
 from avce_pl import load
+from avce_pl.config.settings import read_settings
 from avce_pl.errors import AvceError
-from avce_pl.experiment import build_datamodule
-from avce_pl.export import export_onnx, quantize_int8
-from avce_pl.predict.run_folder import open_run
-from avce_pl.settings import read_settings
+from avce_pl.inference.export import export_onnx, quantize_int8
+from avce_pl.inference.network import load_network
+from avce_pl.runs.folder import open_run
+from avce_pl.training.build import build_datamodule
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +30,14 @@ def test_the_file_predicts_what_pytorch_predicts(exported: Path, trained: Path) 
     side = run.specification.resize_size
     faces = np.random.default_rng(1).integers(0, 256, (64, side, side, 3), np.uint8)
     session = onnxruntime.InferenceSession(str(exported))
-    network = run.network()
+    network = load_network(run)
     with torch.no_grad():
         for batch in (1, 7, 32):
             for at in range(0, 64, batch):
                 part = faces[at : at + batch]
                 wanted = network(torch.from_numpy(part)).numpy()
-                np.testing.assert_allclose(session.run(None, {"faces": part})[0], wanted, atol=1e-5, rtol=0)
+                # untrained, it predicts beyond 1, where a rounding is larger
+                np.testing.assert_allclose(session.run(None, {"faces": part})[0], wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_one_file_says_what_it_needs(exported: Path, trained: Path) -> None:
@@ -85,7 +87,7 @@ def test_an_onnx_file_predicts_without_torch(exported: Path, trained: Path, tmp_
     io.imsave(tmp_path / "photo.png", data.astronaut())
     code = f"""
 import sys
-from avce_pl.cli import app
+from avce_pl.cli.main import app
 app(["predict", {str(tmp_path / "photo.png")!r}, "--model", {str(exported)!r}], standalone_mode=False)
 heavy = {{"torch", "torchvision", "pytorch_lightning", "hydra", "pandas"}} & set(sys.modules)
 assert not heavy, heavy

@@ -9,9 +9,9 @@ import torch
 import yaml
 from PIL import Image
 
-from avce_pl.dataset.index import EXPRESSION_NAMES
+from avce_pl.dataset.core.index import EXPRESSION_NAMES
 from avce_pl.errors import AvceError
-from avce_pl.experiment import load_run
+from avce_pl.training.build import load_run
 
 EXPRESSION = ("dataset.task=expression", "dataset.labels=raf_db")
 SEVEN = list(EXPRESSION_NAMES[:7])
@@ -60,7 +60,7 @@ def test_the_same_folder_does_not_hold_two_tasks(run) -> None:
 def test_load_run_gives_the_logits_of_what_was_recorded(run) -> None:
     import io
 
-    from avce_pl.dataset.augmentation import normalise
+    from avce_pl.dataset.core.augmentation import normalise
 
     folder = run(*EXPRESSION)
     module = load_run(folder)
@@ -98,5 +98,5 @@ def test_every_formula_works_on_logits(run, overrides: list[str]) -> None:
 
 @pytest.mark.parametrize("monitor", ["val/ccc_mean", "val/acuracy", "train/loss"])
 def test_a_monitor_of_another_task_is_a_sentence(run, monitor: str) -> None:
-    with pytest.raises(AvceError, match=f"callbacks.monitor={monitor} is no validation metric to maximise"):
+    with pytest.raises(AvceError, match=f"callbacks.monitor={monitor} is not a validation score to maximise"):
         run(*EXPRESSION, f"callbacks.monitor={monitor}")

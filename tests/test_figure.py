@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from avce_pl.cli import app
+from avce_pl.cli.main import app
 from avce_pl.errors import AvceError
+from avce_pl.explain.figures import Choice, make_figures
 from avce_pl.explain.run import explain_run
-from avce_pl.figure import Choice, make_figures
-from avce_pl.report.runs import open_runs
+from avce_pl.runs.predictions import open_runs
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_what_cannot_be_drawn_is_a_sentence(arguments: list[str], message: str, 
 
 
 def test_the_analysis_needs_no_torch(folder: Path, tmp_path: Path) -> None:
-    code = "import sys; sys.modules['torch'] = None; from avce_pl.cli import main; main()"
+    code = "import sys; sys.modules['torch'] = None; from avce_pl.cli.main import main; main()"
     arguments = ["figure", "analysis", "--runs", str(folder), "--out", str(tmp_path / "out")]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

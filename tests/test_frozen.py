@@ -21,7 +21,6 @@ from avce_pl.errors import AvceError
 from avce_pl.feature_transform.closed_form import ClosedForm
 from avce_pl.functional.agreement import ccc
 from avce_pl.method.avce import AVCE
-from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
 from avce_pl.mining.hard import HardMining
 from avce_pl.mining.none import NoMining
 from avce_pl.optimizer.cosine import Cosine
@@ -69,7 +68,6 @@ def train_alone(faces: frozen_training.Faces, batches: Tensor, row: Row, seed: i
         similarity=AngleSimilarity() if row.similarity == "angle" else PaperSimilarity(),
         feature_transform=ClosedForm(),
         optimizer=Cosine(learning_rate=4e-4, head_learning_rate=1e-3, head_optimizer="adam"),
-        metrics=ValenceArousalMetrics(),
         seed=seed,
         update="shared",
         crl_weight=row.weight,
@@ -256,7 +254,7 @@ def test_the_program_writes_its_table_and_says_what_is_wrong_in_a_sentence(faces
     assert capsys.readouterr().err == "The weights are missing. Fetch them.\n"
     monkeypatch.setattr(frozen, "load_faces", lambda folder: _raise(KeyboardInterrupt()))
     assert frozen.main() == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command again to resume" in capsys.readouterr().err
 
 
 def _raise(error: BaseException) -> None:

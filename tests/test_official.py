@@ -7,10 +7,10 @@ from reference_official import forward, linear, released, save
 
 from avce_pl import load
 from avce_pl.errors import AvceError
-from avce_pl.official import import_official
-from avce_pl.predict.run_folder import open_run
+from avce_pl.inference.import_released import import_official
 from avce_pl.report.model_card import write_model_card
-from avce_pl.transfer import source_digest
+from avce_pl.runs.folder import open_run
+from avce_pl.training.fine_tuning import source_digest
 
 
 @pytest.mark.parametrize(("backbone", "legacy"), [("al", True), ("al", False), ("r18", True)])

@@ -83,7 +83,7 @@ def test_a_run_of_two_processes_is_whole_and_goes_on_after_a_signal_to_one(tiny:
     process.send_signal(signal.SIGTERM)
     code, _, err = finish(process)
     assert code == 128 + signal.SIGTERM, err
-    assert err.count("Nothing is lost: the same command goes on from here.") == 1
+    assert err.count("Nothing is lost: run the same command again to resume.") == 1
     assert "Traceback" not in err
     code, out, err = call("run.py", *tiny)
     assert code == 0, err

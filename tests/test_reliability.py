@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from avce_pl.errors import AvceError
-from avce_pl.report.table import make_table
+from avce_pl.report.tables.table import make_table
 from tests.conftest import ROOT, smallest_run, train
 from tests.test_run import weights
 
@@ -28,7 +28,7 @@ SWEEP = "demo/synthetic/avce/al/none/none"
 EVERY_BATCH = "callbacks.checkpoint_minutes=1e-6"
 SEED = int(os.environ.get("AVCE_KILL_SEED", "0"))
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["avce_pl.experiment", "tests.test_reliability"])
+SERVER.set_forkserver_preload(["avce_pl.training.experiment", "tests.test_reliability"])
 
 
 def watch(root: str, kill_at: int | None) -> None:

@@ -69,13 +69,13 @@ def test_a_torchvision_that_does_not_fit_is_a_sentence(tmp_path: Path) -> None:
     assert "torch and torchvision do not belong together" in err
     assert "make setup" in err
     assert "Traceback" not in err
-    code, out, _ = call("-m", "avce_pl.cli", "doctor", env=environment)
+    code, out, _ = call("-m", "avce_pl", "doctor", env=environment)
     assert code == 1
     assert "remove .venv and run" in " ".join(out.split())
 
 
 def test_doctor_is_content_here() -> None:
-    code, out, _ = call("-m", "avce_pl.cli", "doctor")
+    code, out, _ = call("-m", "avce_pl", "doctor")
     assert code == 0, out
     assert "torch with torchvision" in out
 
@@ -116,12 +116,12 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
         assert code == -9
     else:
         assert code == 128 + number
-        assert "Nothing is lost: the same command goes on from here." in err
+        assert "Nothing is lost: run the same command again to resume." in err
         assert "Traceback" not in err
     assert not (tmp_path / "outputs" / folder / "metrics.json").exists()
     code, out, err = call("run.py", *tiny)
     assert code == 0, err
-    assert "going on from" in out
+    assert "resuming from" in out
     expected, got = weights(undisturbed / folder), weights(tmp_path / "outputs" / folder)
     assert all(torch.equal(value, got[name]) for name, value in expected.items())
     roots = (undisturbed, tmp_path / "outputs")
@@ -152,13 +152,13 @@ def test_a_sweep_runs_every_row_and_each_has_its_own_wandb_run(tiny: list[str], 
 
 
 def test_contact_sheet_and_csv_data_set(tmp_path: Path, tiny: list[str]) -> None:
-    code, out, err = call("-m", "avce_pl.cli", "data", "synthesize", "--contact-sheet", str(tmp_path / "faces.png"))
+    code, out, err = call("-m", "avce_pl", "data", "synthesize", "--contact-sheet", str(tmp_path / "faces.png"))
     assert code == 0, err
     assert (tmp_path / "faces.png").stat().st_size > 100_000
     faces = str(tmp_path / "faces")
     arguments = (
         "-m",
-        "avce_pl.cli",
+        "avce_pl",
         "data",
         "synthesize",
         "--layout",
@@ -180,6 +180,6 @@ def test_contact_sheet_and_csv_data_set(tmp_path: Path, tiny: list[str]) -> None
     code, out, err = call("run.py", *mine, "dataset=csv", f"root={faces}")
     assert code == 0, err
     assert "on the val split" in out
-    code, _, err = call("-m", "avce_pl.cli", "data", "synthesize")
+    code, _, err = call("-m", "avce_pl", "data", "synthesize")
     assert code == 1
     assert "Say what to write" in err

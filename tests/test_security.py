@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from avce_pl.backbone.alexnet import AlexNet
-from avce_pl.building import build
-from avce_pl.dataset import check
-from avce_pl.dataset.index import FaceIndex
-from avce_pl.dataset.named import open_dataset
+from avce_pl.config.instantiate import build
+from avce_pl.config.open_dataset import open_dataset
+from avce_pl.dataset.check import check
+from avce_pl.dataset.core.index import FaceIndex
 from avce_pl.errors import AvceError
-from avce_pl.experiment import load_run
-from avce_pl.official import import_official
-from avce_pl.predict.run_folder import open_run
-from avce_pl.report.check_page import check_page
+from avce_pl.inference.import_released import import_official
+from avce_pl.inference.network import load_network
+from avce_pl.report.pages.check import check_page
+from avce_pl.runs.folder import open_run
+from avce_pl.training.build import load_run
 from tests.conftest import train
 
 
@@ -66,7 +67,7 @@ def test_official_weights(attack: Path, tmp_path: Path) -> None:
 def test_run_folders_of_others(trained: Path, attack: Path, trace: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(trained, tmp_path / "run")
     shutil.copy(attack, folder / "checkpoints/best.ckpt")
-    for read in (load_run, lambda path: open_run(path).network()):
+    for read in (load_run, lambda path: load_network(open_run(path))):
         with pytest.raises(AvceError, match="It was not executed"):
             read(folder)
     (folder / "config.yaml").write_text(f"!!python/object/apply:os.system ['touch {trace}']\n")
@@ -93,8 +94,14 @@ def test_weights_to_start_from_and_checkpoints_to_go_on_from(
 @pytest.mark.parametrize(
     "target",
     [
-        *("os.system", "subprocess.Popen", "builtins.eval", "avce_pl_evil.Thing", "avce_pl.experiment.os.system"),
-        *("avce_pl.experiment.os", "avce_pl.experiment.Path", "avce_pl.dataset.cache.cached"),
+        *(
+            "os.system",
+            "subprocess.Popen",
+            "builtins.eval",
+            "avce_pl_evil.Thing",
+            "avce_pl.training.experiment.os.system",
+        ),
+        *("avce_pl.training.experiment.os", "avce_pl.training.experiment.Path", "avce_pl.dataset.core.cache.cached"),
     ],
 )
 def test_classes_from_elsewhere_are_not_built(target: str) -> None:

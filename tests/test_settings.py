@@ -5,10 +5,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from pydantic import Field
 
-from avce_pl.building import build
-from avce_pl.command_line import CONF, explain
+from avce_pl.config.instantiate import build
+from avce_pl.config.override_errors import CONF, explain
+from avce_pl.config.settings import check_arguments, read_settings
 from avce_pl.errors import AvceError
-from avce_pl.settings import check_arguments, read_settings
 from avce_pl.utils.text import nearest
 
 

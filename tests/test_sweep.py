@@ -24,7 +24,7 @@ def test_one_row_fails_the_others_run_and_the_same_command_repairs_it(tiny: list
     assert "has ended (seed=1)" in " ".join(out.split())
     assert (outputs / ROWS / "none/seed_1/metrics.json").exists()
     assert "Traceback" in (outputs / ROWS / "none/seed_0/failed.txt").read_text()
-    code, out, err = call("-m", "avce_pl.cli", "table", "demo", "--outputs", str(outputs))
+    code, out, err = call("-m", "avce_pl", "table", "demo", "--outputs", str(outputs))
     assert code == 0, err
     assert "Failed, see failed.txt in the run's folder: none/seed 0." in out
     blocked.unlink()
@@ -51,7 +51,7 @@ def test_ctrl_c_ends_the_sweep_and_not_only_the_row(tiny: list[str], tmp_path: P
     if code == 0:
         pytest.fail("the sweep was over before the signal came")
     assert code == 130
-    assert "the same command goes on from here" in " ".join(err.split())
+    assert "run the same command again to resume" in " ".join(err.split())
     assert not rows[1].exists()
     code, out, err = call(*sweep)
     assert code == 0, err
@@ -83,7 +83,7 @@ def test_several_processes_end_together_however_they_are_ended(tiny: list[str], 
         code, _, err = finish(process)
         if number != signal.SIGKILL:
             assert code == 128 + number
-            assert "the same command goes on from" in " ".join(err.split())
+            assert "run the same command again to resume" in " ".join(err.split())
             assert "Traceback" not in err
         assert ended(process.pid)
     assert not list(tmp_path.rglob("failed.txt"))

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from avce_pl import tracking
+from avce_pl.config.settings import read_settings
 from avce_pl.errors import AvceError
-from avce_pl.settings import read_settings
+from avce_pl.training import wandb_logger
 from avce_pl.utils.resources import ROOT
 
 SCORES = {f"{name}_{part}" for name in ("ccc", "pcc", "rmse", "sagr") for part in ("valence", "arousal", "mean")}
@@ -133,10 +133,10 @@ def test_a_run_that_goes_on_begins_with_what_was_logged_before_and_can_fail(trai
     settings.folder.mkdir(parents=True)
     rows = "step,epoch,train/loss,val/ccc_mean\n0,0,0.5,\n1,0,,0.25\n2,1,0.125,\n"  # the last one is done again
     (settings.folder / "history.csv").write_text(rows)
-    logger = tracking.wandb_logger(settings, config)
+    logger = wandb_logger.open_logger(settings, config)
     logger.log_metrics({"train/loss": 0.25, "epoch": 1}, 2)
     logger.log_metrics({"train/loss": 0.0, "epoch": 1}, 3)
-    tracking.finish(logger, None, tmp_path)
+    wandb_logger.finish(logger, None, tmp_path)
     (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     assert json.loads(inspect(file, "--summary"))["exit_code"] == 1
     records = [json.loads(line) for line in inspect(file).splitlines()]
@@ -150,11 +150,11 @@ def test_the_mode_of_the_environment_counts(trained: Path, tmp_path: Path, monke
     config = settings_of(trained, tmp_path) | {"logger": {"name": "wandb", "project": "avce-pl", "mode": "auto"}}
     monkeypatch.setenv("WANDB_MODE", "ofline")
     with pytest.raises(AvceError, match="WANDB_MODE=ofline does not work; did you mean offline"):
-        tracking.wandb_logger(read_settings(config), config)
+        wandb_logger.open_logger(read_settings(config), config)
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    logger = tracking.wandb_logger(read_settings(config), config)
+    logger = wandb_logger.open_logger(read_settings(config), config)
     logger.log_metrics({"val/ccc_mean": 0.5})
-    tracking.finish(logger, json.loads((trained / "metrics.json").read_text()), trained)
+    wandb_logger.finish(logger, json.loads((trained / "metrics.json").read_text()), trained)
     assert not list(tmp_path.rglob("*.wandb"))
 
 
@@ -167,4 +167,4 @@ def settings_of(folder: Path, outputs: Path) -> dict[str, Any]:
 def test_folders_are_left_out_of_a_configuration() -> None:
     config = {"root": "/data/faces", "cache_dir": "~/.cache/x", "backbone": {"weights": "imagenet"}, "n": [1, "/a/b"]}
     expected = {"root": "…/faces", "cache_dir": "…/x", "backbone": {"weights": "imagenet"}, "n": [1, "…/b"]}
-    assert tracking.without_folders(config) == expected
+    assert wandb_logger.without_folders(config) == expected

@@ -7,8 +7,8 @@ import yaml
 from reference_official import released, save
 
 from avce_pl.errors import AvceError
-from avce_pl.experiment import load_run
-from avce_pl.official import import_official
+from avce_pl.inference.import_released import import_official
+from avce_pl.training.build import load_run
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

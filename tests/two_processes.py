@@ -19,8 +19,8 @@ from avce_pl.crl_formula import avce as avce_formula
 from avce_pl.crl_formula.barlow_twins import BarlowTwins
 from avce_pl.crl_formula.infonce import InfoNCE
 from avce_pl.crl_formula.none import NoCRL
-from avce_pl.dataset.augmentation import Augmentation, normalise
-from avce_pl.dataset.loading import EvaluationBatches, FaceDataset, FaceLoader, TrainBatches
+from avce_pl.dataset.core.augmentation import Augmentation, normalise
+from avce_pl.dataset.core.loading import EvaluationBatches, FaceDataset, FaceLoader, TrainBatches
 from avce_pl.feature_transform.closed_form import ClosedForm
 from avce_pl.feature_transform.cvxpylayers import CvxpyLayers
 from avce_pl.method.avce import AVCE
@@ -34,6 +34,7 @@ from avce_pl.mining.hard import HardMining
 from avce_pl.mining.none import NoMining
 from avce_pl.optimizer.step_decay import StepDecay
 from avce_pl.similarity.paper import PaperSimilarity
+from avce_pl.training.callbacks.agreement import Agreement
 
 ROWS, BATCH = 45, 8
 """5 batches an epoch; 45 rows to evaluate are parts of 4 and of 3."""
@@ -66,7 +67,7 @@ def avce(**options: Any) -> AVCE:
 
 def rest() -> dict[str, Any]:
     recipe = StepDecay(learning_rate=1e-3, head_learning_rate=1e-3, milestones=(8,), decay=0.5)
-    return {"optimizer": recipe, "metrics": ValenceArousalMetrics(), "seed": 7}
+    return {"optimizer": recipe, "seed": 7}
 
 
 def cases() -> dict[str, tuple[Method, int]]:
@@ -75,7 +76,7 @@ def cases() -> dict[str, tuple[Method, int]]:
         "avce for 50 steps": (avce(), 10),
         "avce, shared": (avce(update="shared"), 2),
         "avce, no formula": (avce(crl_formula=NoCRL()), 2),
-        "avce, 7 expressions": (avce(classes=7, metrics=ExpressionMetrics(7)), 2),
+        "avce, 7 expressions": (avce(classes=7), 2),
         "baseline for 50 steps": (Baseline(SmallBackbone(), **rest()), 10),
         "no BatchNorm in the heads": (avce(batch_norm=False), 10),
         "avce, float32": (avce(), 2),
@@ -128,6 +129,7 @@ def train(method: Method, epochs: int, processes: int, dtype: torch.dtype) -> di
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         logger=logger,
+        callbacks=[Agreement(ExpressionMetrics(method.classes) if method.classes else ValenceArousalMetrics())],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from avce_pl.dataset.files import VideoOptions
-from avce_pl.dataset.layout import doubled, relative
-from avce_pl.dataset.protocol import Finding, Protocol
-from avce_pl.dataset.video import (
+from avce_pl.dataset.core.split_protocol import Finding, Protocol
+from avce_pl.dataset.files.csv_table import doubled, relative
+from avce_pl.dataset.files.datamodule import VideoOptions
+from avce_pl.dataset.files.video_datamodule import (
     HEAPS,
     LabelledFrames,
     VideoDataModule,
@@ -25,7 +25,7 @@ from avce_pl.dataset.video import (
     numbered,
     to_numbers,
 )
-from avce_pl.dataset.video_source import Box, VideoSource
+from avce_pl.dataset.files.video_source import Box, VideoSource
 from avce_pl.errors import AvceError
 
 FOLDS = 5

@@ -10,10 +10,10 @@ from typing import ClassVar, Literal, Unpack
 import numpy as np
 import pandas as pd
 
-from avce_pl.dataset.files import VideoOptions
-from avce_pl.dataset.layout import doubled, relative
-from avce_pl.dataset.protocol import Finding, Protocol
-from avce_pl.dataset.video import (
+from avce_pl.dataset.core.split_protocol import Finding, Protocol
+from avce_pl.dataset.files.csv_table import doubled, relative
+from avce_pl.dataset.files.datamodule import VideoOptions
+from avce_pl.dataset.files.video_datamodule import (
     VIDEO_SUFFIXES,
     LabelledFrames,
     VideoDataModule,
@@ -26,7 +26,7 @@ from avce_pl.dataset.video import (
     numbered,
     to_numbers,
 )
-from avce_pl.dataset.video_source import VideoSource
+from avce_pl.dataset.files.video_source import VideoSource
 
 _SETS = {"train": r"train(ing)?_set", "val": r"validation_set"}
 _CROPS = r"cropped_aligned.*"

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from avce_pl.dataset.files import FileDataModule, FileOptions, Reading
-from avce_pl.dataset.index import BOX, FaceIndex
-from avce_pl.dataset.layout import Table, doubled, folders, relative
-from avce_pl.dataset.protocol import Finding, Protocol
+from avce_pl.dataset.core.index import BOX, FaceIndex
+from avce_pl.dataset.core.split_protocol import Finding, Protocol
+from avce_pl.dataset.files.csv_table import Table, doubled, folders, relative
+from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions, Reading
 from avce_pl.errors import AvceError
 from avce_pl.utils.progress import track
 

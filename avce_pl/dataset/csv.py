@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from avce_pl.dataset.files import FileDataModule, FileOptions, Reading
-from avce_pl.dataset.index import FaceIndex
-from avce_pl.dataset.layout import Table
-from avce_pl.dataset.protocol import Finding, Protocol
+from avce_pl.dataset.core.index import FaceIndex
+from avce_pl.dataset.core.split_protocol import Finding, Protocol
+from avce_pl.dataset.files.csv_table import Table
+from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions, Reading
 from avce_pl.errors import AvceError
 
 _LISTS = {

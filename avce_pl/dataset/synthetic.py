@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import avce_pl.synthesis
-from avce_pl.dataset.cache import ImageArray, cached, digest, write_images
-from avce_pl.dataset.datamodule import FaceDataModule, FaceOptions, Positive, Seed
-from avce_pl.dataset.index import LABELS, FaceIndex
-from avce_pl.dataset.loading import Images
-from avce_pl.dataset.task import Task
+from avce_pl.dataset.core.cache import ImageArray, cached, digest, write_images
+from avce_pl.dataset.core.datamodule import FaceDataModule, FaceOptions, Positive, Seed
+from avce_pl.dataset.core.index import LABELS, FaceIndex
+from avce_pl.dataset.core.loading import Images
+from avce_pl.dataset.core.task import Task
 from avce_pl.synthesis import Face, FaceStyle, Rendered, render, sample_face
 from avce_pl.synthesis.labels import LabelStyle
 from avce_pl.synthesis.writers import FIRST_SUBJECT

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Unpack
 
 from pydantic import Field
 
-from avce_pl.dataset.datamodule import FaceOptions, Positive, Seed
+from avce_pl.dataset.core.datamodule import FaceOptions, Positive, Seed
 from avce_pl.dataset.synthetic import NonNegative, People, ProceduralDataModule
 from avce_pl.synthesis import Face, FaceStyle, sample_video
 

@@ -8,20 +8,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avce_pl.dataset.augmentation import Augmentation, normalise
-from avce_pl.dataset.datamodule import FaceDataModule
-from avce_pl.dataset.loading import BatchKey, FaceDataset
+from avce_pl.config.settings import read_settings
+from avce_pl.dataset.core.augmentation import Augmentation, normalise
+from avce_pl.dataset.core.datamodule import FaceDataModule
+from avce_pl.dataset.core.loading import BatchKey, FaceDataset
 from avce_pl.dataset.synthetic import ProceduralDataModule
 from avce_pl.errors import AvceError
-from avce_pl.experiment import build_datamodule, load_run
 from avce_pl.explain.grad_cam import grad_cam, last_feature_layer, watch
 from avce_pl.explain.regions import REGIONS, areas, region_map, shares
 from avce_pl.method.avce import AVCE
 from avce_pl.method.base import Method
-from avce_pl.predict.run_folder import open_run
-from avce_pl.report.explanation import Explanation
-from avce_pl.report.runs import Run
-from avce_pl.settings import read_settings
+from avce_pl.runs.explanation import Explanation
+from avce_pl.runs.folder import open_run
+from avce_pl.runs.predictions import Run
+from avce_pl.training.build import build_datamodule, load_run
 from avce_pl.utils.progress import track
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
 
 from avce_pl.backbone.base import Backbone, Dropout
 from avce_pl.backbone.heads import DiscriminativeHead, ProjectionHead
@@ -51,7 +50,6 @@ class AVCE(Method):
         similarity: Similarity,
         feature_transform: FeatureTransform,
         optimizer: Recipe,
-        metrics: Metric | MetricCollection,
         seed: int,
         classes: int = 0,
         update: Literal["two_phase", "shared"] = "two_phase",
@@ -76,7 +74,6 @@ class AVCE(Method):
             similarity: f(x, y) of two points of the valence/arousal plane.
             feature_transform: z -> (Sp(z), Sm(z)).
             optimizer: the recipe for optimizers and learning rates.
-            metrics: what validation and test report.
             seed: seed of the weights, dropout and the mining's draws.
             classes: number of expressions to tell apart; 0 for valence and arousal.
             update: how the two losses step the networks, see above.
@@ -94,7 +91,7 @@ class AVCE(Method):
                 accident of the released code: its first evaluation never switches back.
             dropout_at_test: R's dropout stays on at test. An accident of the released ResNet regressors.
         """
-        super().__init__(backbone, optimizer, metrics, seed, classes, batch_norm, dropout)
+        super().__init__(backbone, optimizer, seed, classes, batch_norm, dropout)
         self.projection_head = ProjectionHead(backbone.latent_dim, classes or 2, batch_norm, bounded=classes == 0)
         self.discriminative_head = DiscriminativeHead(backbone.latent_dim, batch_norm=batch_norm)
         self.projection_head.requires_grad_(crl_formula.uses_projection_head)

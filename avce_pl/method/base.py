@@ -1,6 +1,6 @@
-"""What every method shares: prediction, the supervised loss, evaluation, counting and logging of batches."""
+"""What every method shares: prediction, the supervised loss, counting and logging of batches."""
 
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 import pytorch_lightning as pl
 import torch
@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import Metric, MetricCollection
 
 from avce_pl.backbone.base import Backbone
 from avce_pl.backbone.heads import Regressor
@@ -28,21 +27,17 @@ class Method(pl.LightningModule):
     In the discrete mode (`classes` > 0; supplement, section 8) the outputs are (N, classes) logits of expressions.
 
     A batch is a dict of ``image`` (N, 3, H, W), ``label`` (N, 2), ``expression`` (N,) and ``row`` (N,), the row in the
-    data set's index. Logs ``train/loss*`` every few batches, under the number of the batch from 0 as Lightning counts,
-    and ``val/*``, ``test/*`` metrics over the whole split.
+    data set's index. Logs ``train/loss*`` every few batches, under the number of the batch from 0 as Lightning counts.
+    It learns and predicts; `avce_pl.training.callbacks.agreement.Agreement` evaluates.
 
     The losses are statistics of a batch, so they are computed on the batch of all processes together
     (`gather`), and the update does not depend on how many processes share it.
     """
 
-    confusion: Tensor | None = None
-    """(classes, classes) counts of true (rows) and predicted (columns) classes in the last evaluation."""
-
     def __init__(
         self,
         backbone: Backbone,
         optimizer: Recipe,
-        metrics: Metric | MetricCollection,
         seed: int,
         classes: int,
         batch_norm: bool,
@@ -55,7 +50,6 @@ class Method(pl.LightningModule):
             backbone.latent_dim, classes or 2, backbone.regressor_hidden, batch_norm=batch_norm, dropout=dropout
         )
         self.recipe = optimizer
-        self.metrics = metrics
         self.seed = seed
         self.classes = classes
         self._unchecked: tuple[list[str], Tensor, int] | None = None
@@ -221,36 +215,16 @@ class Method(pl.LightningModule):
         self.check_finite()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Predicts one batch of the validation split and adds it to the metrics."""
-        return self._evaluate(batch)
+        """Predicts one batch of the validation split, for `Agreement` to compare with its labels."""
+        return cast(Tensor, self(batch["image"])).float()
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Predicts one batch of the test split and adds it to the metrics."""
-        return self._evaluate(batch)
+        """Predicts one batch of the test split."""
+        return self.validation_step(batch, batch_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Predicts one batch."""
         return cast(Tensor, self(batch["image"]))
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs ``val/ccc_valence``, or ``val/accuracy``, and the rest, over the whole split."""
-        self._log_metrics("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Logs ``test/ccc_valence``, or ``test/accuracy``, and the rest, over the whole split."""
-        self._log_metrics("test")
-
-    def _evaluate(self, batch: Batch) -> Tensor:
-        prediction = cast(Tensor, self(batch["image"])).float()
-        self.metrics.update(prediction, self.target(batch))
-        return prediction
-
-    def _log_metrics(self, split: Literal["val", "test"]) -> None:
-        values = cast(dict[str, Tensor], self.metrics.compute())
-        self.metrics.reset()
-        self.confusion = values.pop("confusion", None)
-        # already the value of all processes together
-        self.log_dict({f"{split}/{name}": value for name, value in values.items()}, rank_zero_only=False)
 
     def trunk_parameters(self) -> list[nn.Parameter]:
         """The parameters of encoder, compressor and regressor, the networks that inference uses."""

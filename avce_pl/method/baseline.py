@@ -2,8 +2,6 @@
 
 from typing import Any, Literal
 
-from torchmetrics import Metric, MetricCollection
-
 from avce_pl.backbone.base import Backbone, Dropout
 from avce_pl.method.base import Batch, Method
 from avce_pl.optimizer.base import Recipe
@@ -19,7 +17,6 @@ class Baseline(Method):
         self,
         backbone: Backbone,
         optimizer: Recipe,
-        metrics: Metric | MetricCollection,
         seed: int,
         classes: int = 0,
         agreement: Literal["population", "official", "none"] = "population",
@@ -31,14 +28,13 @@ class Baseline(Method):
         Args:
             backbone: encoder and compressor.
             optimizer: the recipe for the optimizer and its learning rate.
-            metrics: what validation and test report.
             seed: seed of the weights and of dropout.
             classes: number of expressions to tell apart; 0 for valence and arousal.
             agreement: moments of the PCC and CCC losses, as in `avce_pl.method.avce.AVCE`; ``none`` leaves them out.
             batch_norm: BatchNorm in the regressor.
             dropout: share of the regressor's inputs z that training drops.
         """
-        super().__init__(backbone, optimizer, metrics, seed, classes, batch_norm, dropout)
+        super().__init__(backbone, optimizer, seed, classes, batch_norm, dropout)
         self.agreement = agreement
 
     def configure_optimizers(self) -> Any:

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
 
 from avce_pl.backbone.base import Backbone, Dropout
 from avce_pl.errors import AvceError
@@ -59,7 +58,6 @@ class CAF(Method):
         self,
         backbone: Backbone,
         optimizer: Recipe,
-        metrics: Metric | MetricCollection,
         seed: int,
         classes: int = 0,
         supervised: Literal["rmse", "mse"] = "rmse",
@@ -75,7 +73,6 @@ class CAF(Method):
         Args:
             backbone: encoder and pooling; its compressor is replaced.
             optimizer: the recipe for the optimizers and their learning rate.
-            metrics: what validation and test report.
             seed: seed of the weights and of dropout.
             classes: must be 0: expressions have no intensity to group by.
             supervised: RMSE_V + RMSE_A (released code), or MSE_V + MSE_A as in the other methods.
@@ -105,7 +102,7 @@ class CAF(Method):
         )
         backbone.latent_dim = 8
         backbone.regressor_hidden = None
-        super().__init__(backbone, optimizer, metrics, seed, classes, batch_norm=False, dropout=0.0)
+        super().__init__(backbone, optimizer, seed, classes, batch_norm=False, dropout=0.0)
         self.pooling = pooling
         self.critic = nn.Sequential(
             nn.Linear(inputs, 64),

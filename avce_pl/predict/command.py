@@ -19,11 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from avce_pl.errors import Interrupted
 from avce_pl.face.detection import Detection, Detector, detector
 from avce_pl.image.crop import Box
+from avce_pl.inference.model import Model
 from avce_pl.predict.annotation import Annotator, Mark, copies_of
-from avce_pl.predict.model import Model
+from avce_pl.predict.face_tracks import Track, Tracker
 from avce_pl.predict.sources import Frame, Source, read
 from avce_pl.predict.table import QUADRANTS, Printed, Row, TableFile, columns
-from avce_pl.predict.tracking import Track, Tracker
 
 _BATCH = 16
 _CHECKPOINT_SECONDS = 2.0
@@ -102,7 +102,7 @@ def predict_sources(
             job.run()
         except KeyboardInterrupt:
             if sources[-1].kind != "camera":
-                again = "" if out is None else " The same command goes on from here."
+                again = "" if out is None else " Run the same command again to resume."
                 raise Interrupted(f"Stopped after {job.counts.frames:,} frames.{again}", 130) from None
             job.end_source()
         finally:

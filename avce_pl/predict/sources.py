@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avce_pl.errors import AvceError
-from avce_pl.predict.model import read_image
+from avce_pl.inference.model import read_image
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")

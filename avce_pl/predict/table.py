@@ -1,7 +1,6 @@
 """The table of predictions: CSV or JSON lines, complete rows at any moment, resumable after kill -9."""
 
 import csv
-import fcntl
 import io
 import json
 import os
@@ -9,7 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 from avce_pl.errors import AvceError
+from avce_pl.utils.files import atomic_write
 
 Row = Mapping[str, Any]
 
@@ -87,19 +89,20 @@ class TableFile:
             raise AvceError(f"{path} is there already. Give another --out, or delete it.")
         self._part = path.with_name(path.name + ".part")
         self._state_file = path.with_name(path.name + ".state")
+        self._lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
             self._file = self._part.open("a+b")
+        except Timeout:
+            raise AvceError(f"Another process is writing {path}. Wait for it, or give another --out.") from None
         except OSError as error:
+            self._unlock()
             raise AvceError(f"{path} cannot be written: {error.strerror}. Give another --out.") from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.state = self._read_state()
-        except BlockingIOError:
-            self._file.close()
-            raise AvceError(f"Another process is writing {path}. Wait for it, or give another --out.") from None
         except AvceError:
-            self._file.close()
+            self.close()
             raise
         self._file.truncate(self.state["bytes"] if self.state else 0)
         self._file.seek(0, os.SEEK_END)
@@ -126,9 +129,7 @@ class TableFile:
         """Puts the rows so far on the disk, and then the state."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        temporary = self._state_file.with_name(self._state_file.name + ".tmp")
-        temporary.write_text(json.dumps({**state, "request": self.request, "bytes": self.position}))
-        temporary.replace(self._state_file)
+        atomic_write(self._state_file, json.dumps({**state, "request": self.request, "bytes": self.position}))
 
     def complete(self) -> None:
         """Gives the complete table its name."""
@@ -138,8 +139,14 @@ class TableFile:
         self._state_file.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Lets other processes at the file."""
+        """Closes the file, so that other processes may write it."""
         self._file.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock.is_locked:
+            self._lock.release()
+            Path(self._lock.lock_file).unlink(missing_ok=True)
 
     def _lines(self, start: int) -> Iterator[str]:
         with self._part.open("rb") as file:
@@ -153,7 +160,8 @@ class TableFile:
             self._file.flush()
         except OSError as error:
             raise AvceError(
-                f"{self._part} cannot be written: {error.strerror}. Make room; the same command goes on from there."
+                f"{self._part} cannot be written: {error.strerror}. Make room, then run the same command again to "
+                "resume."
             ) from error
         self.position += len(data)
 

@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 
 from avce_pl.errors import AvceError
-from avce_pl.report.contrast import contrast_state, describe_contrast
-from avce_pl.report.records import OPTIMISTIC, is_procedural, read_config, read_metrics, tested_on_validation
-from avce_pl.report.runs import read_predictions
 from avce_pl.report.statistics import AXES, RESAMPLES, intervals, resampling_unit
 from avce_pl.report.summary import METRICS
+from avce_pl.report.tables.contrast import contrast_state, describe_contrast
+from avce_pl.runs.predictions import read_predictions
+from avce_pl.runs.records import OPTIMISTIC, is_procedural, read_config, read_metrics, tested_on_validation
 
 _ON_REQUEST = (
     "given away by its owners on request and under their agreement, as a rule for non-commercial research only; the "

@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from avce_pl.report.contrast import contrast_state, describe_contrast
-from avce_pl.report.records import OPTIMISTIC, tested_on_validation
+from avce_pl.report.tables.contrast import contrast_state, describe_contrast
+from avce_pl.runs.records import OPTIMISTIC, tested_on_validation
 
 METRICS = ("ccc", "pcc", "rmse", "sagr")
 

@@ -30,3 +30,12 @@ def _runs(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def is_first_process() -> bool:
+    """Whether this process writes the files and talks: it is alone, or the first of several that train one run.
+
+    Lightning's `rank_zero_only` looks at one of these variables alone, and takes the first process of every node.
+    """
+    numbers = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    return not any(int(os.environ.get(number, "0")) for number in numbers)

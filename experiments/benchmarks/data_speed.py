@@ -21,11 +21,11 @@ from common import Row, arguments, at_least, finish, interleaved, note, ratio
 from PIL import Image
 from torchvision import transforms
 
-from avce_pl.dataset.augmentation import IMAGENET_MEAN, IMAGENET_STD, Augmentation, normalise
-from avce_pl.dataset.cache import ImageArray, write_images
-from avce_pl.dataset.files import ImageFiles
-from avce_pl.dataset.index import BOX
-from avce_pl.dataset.loading import BatchKey, FaceDataset, Images
+from avce_pl.dataset.core.augmentation import IMAGENET_MEAN, IMAGENET_STD, Augmentation, normalise
+from avce_pl.dataset.core.cache import ImageArray, write_images
+from avce_pl.dataset.core.index import BOX
+from avce_pl.dataset.core.loading import BatchKey, FaceDataset, Images
+from avce_pl.dataset.files.datamodule import ImageFiles
 from avce_pl.synthesis import FaceStyle, draw
 
 PICTURES, JITTER = 32, 0.4

@@ -25,8 +25,9 @@ from common import Row, arguments, at_least, at_most, finish, interleaved, note,
 
 from avce_pl.backbone.alexnet import FullAlexNet
 from avce_pl.backbone.heads import Regressor
-from avce_pl.export import export_onnx, quantize_int8
-from avce_pl.predict.run_folder import InferenceNetwork, open_run
+from avce_pl.inference.export import export_onnx, quantize_int8
+from avce_pl.inference.network import InferenceNetwork, load_network
+from avce_pl.runs.folder import open_run
 from avce_pl.synthesis import FaceStyle, draw
 from avce_pl.utils.resources import ROOT
 
@@ -81,7 +82,7 @@ def measure(rounds: int) -> list[Row]:
         quantize_int8(large, folder / "int8.onnx")
         baseline = FullAlexNet()
         predictors = {
-            "AL, eager": eager(open_run(large).network()),
+            "AL, eager": eager(load_network(open_run(large))),
             "61M baseline, eager": eager(InferenceNetwork(baseline, Regressor(baseline.latent_dim, hidden=None), 224)),
             "AL, exported float32": session(folder / "float32.onnx"),
             "AL, exported int8": session(folder / "int8.onnx"),

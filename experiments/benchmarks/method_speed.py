@@ -31,13 +31,13 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from avce_pl.command_line import CONF
-from avce_pl.experiment import build_datamodule, build_module
+from avce_pl.config.override_errors import CONF
+from avce_pl.config.settings import Settings, read_settings
 from avce_pl.method.base import Method
-from avce_pl.report.table import Table
-from avce_pl.report.table_figure import draw_table
-from avce_pl.report.table_layout import MISSING, Layout, Row
-from avce_pl.settings import Settings, read_settings
+from avce_pl.report.tables.layout import MISSING, Layout, Row
+from avce_pl.report.tables.picture import draw_table
+from avce_pl.report.tables.table import Table
+from avce_pl.training.build import build_datamodule, build_module
 from avce_pl.utils.resources import ROOT
 
 NAMES = {

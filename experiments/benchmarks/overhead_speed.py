@@ -24,14 +24,14 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from avce_pl.callbacks.history import History
-from avce_pl.callbacks.interruption import Interruption
-from avce_pl.callbacks.progress import RunProgress
-from avce_pl.command_line import CONF
-from avce_pl.experiment import build_module, build_trainer
+from avce_pl.config.override_errors import CONF
+from avce_pl.config.settings import Settings, read_settings
 from avce_pl.functional.metric_regularisation import metric_regularisation_loss
 from avce_pl.method.avce import AVCE
-from avce_pl.settings import Settings, read_settings
+from avce_pl.training.build import build_module, build_trainer
+from avce_pl.training.callbacks.history import History
+from avce_pl.training.callbacks.interruption import Interruption
+from avce_pl.training.callbacks.progress import RunProgress
 
 STEPS = 200
 Batch = dict[str, Tensor]

@@ -25,11 +25,11 @@ from avce_pl.backbone.alexnet import AlexNet
 from avce_pl.backbone.heads import Regressor
 from avce_pl.face.detection import Detection
 from avce_pl.image.crop import Box
+from avce_pl.inference.model import Model
+from avce_pl.inference.network import InferenceNetwork
 from avce_pl.predict.command import Options, predict_sources
-from avce_pl.predict.model import Model
-from avce_pl.predict.run_folder import InferenceNetwork
 from avce_pl.predict.sources import find_sources
-from avce_pl.predict.specification import Specification
+from avce_pl.runs.specification import Specification
 from avce_pl.synthesis import FaceStyle, draw
 
 SIZE = 64

@@ -78,7 +78,7 @@ def processor_time(*arguments: str) -> float:
     """CPU seconds of an `avce` command."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-m", "avce_pl.cli", *arguments], env=environment, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "avce_pl", *arguments], env=environment, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

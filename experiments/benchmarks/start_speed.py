@@ -19,7 +19,7 @@ from avce_pl.utils.resources import ROOT
 
 ROW = """
 import runpy, sys, time
-import avce_pl.experiment as experiment
+import avce_pl.training.experiment as experiment
 from avce_pl.method.base import Method
 run, start = experiment.run_experiment, Method.on_train_batch_start
 def timed_run(config):

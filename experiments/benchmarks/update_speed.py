@@ -20,10 +20,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
-from avce_pl.command_line import CONF
-from avce_pl.experiment import build_module
+from avce_pl.config.override_errors import CONF
+from avce_pl.config.settings import read_settings
 from avce_pl.method.base import Method
-from avce_pl.settings import read_settings
+from avce_pl.training.build import build_module
 
 METHODS = {
     "baseline": ["method=baseline"],

@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from avce_pl.experiment import build_datamodule, load_run
-from avce_pl.predict.run_folder import open_run
-from avce_pl.settings import read_settings
+from avce_pl.config.settings import read_settings
+from avce_pl.runs.folder import open_run
+from avce_pl.training.build import build_datamodule, load_run
 
 
 def test_the_saved_statistics_are_those_of_training_images_with_the_saved_weights(run) -> None:

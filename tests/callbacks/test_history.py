@@ -3,8 +3,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from avce_pl.callbacks.history import History
 from avce_pl.errors import AvceError
+from avce_pl.training.callbacks.history import History
 
 
 def test_values_of_a_step_share_a_row_and_test_values_are_left_out(tmp_path) -> None:

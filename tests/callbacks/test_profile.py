@@ -1,7 +1,7 @@
 import json
 import time
 
-from avce_pl.callbacks.profile import PARTS, Profile
+from avce_pl.training.callbacks.profile import PARTS, Profile
 
 
 def test_time_is_booked_once_on_the_innermost_part(tmp_path) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from avce_pl.dataset.aff_wild import AffWildDataModule, read_points
-from avce_pl.dataset.protocol import Finding
+from avce_pl.dataset.core.split_protocol import Finding
 from avce_pl.errors import AvceError
 from avce_pl.synthesis.writers import write_layout
 from avce_pl.synthesis.writers.aff_wild import FAULTS

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.transforms import v2
 
-from avce_pl.dataset.augmentation import Augmentation, normalise
+from avce_pl.dataset.core.augmentation import Augmentation, normalise
 
 SIDE, SIZE = 24, 16
 
@@ -32,7 +32,7 @@ def placement(image: NDArray[np.uint8]) -> tuple[int, int, bool]:
 
 def test_albumentations_is_imported_only_when_a_pipeline_is_built_and_never_asks_for_updates() -> None:
     code = (
-        "import os, sys; from avce_pl.dataset.augmentation import Augmentation\n"
+        "import os, sys; from avce_pl.dataset.core.augmentation import Augmentation\n"
         "assert 'albumentations' not in sys.modules\n"
         "Augmentation(4, True); assert 'albumentations' in sys.modules\n"
         "assert os.environ['NO_ALBUMENTATIONS_UPDATE'] == '1'"

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from avce_pl.dataset import cache
-from avce_pl.dataset.cache import ImageArray, cached, digest, write_images
+from avce_pl.dataset.core import cache
+from avce_pl.dataset.core.cache import ImageArray, cached, digest, write_images
 from avce_pl.errors import AvceError
 
 

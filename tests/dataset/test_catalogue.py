@@ -4,16 +4,16 @@ from typing import get_args
 import pytest
 from typer.testing import CliRunner
 
-from avce_pl import cli
+from avce_pl.cli.main import app
+from avce_pl.config.protocols import protocols
 from avce_pl.dataset.affectnet import AffectNetDataModule
-from avce_pl.dataset.catalogue import protocols
 from avce_pl.dataset.raf_db import RafDbDataModule
 
 
 @pytest.mark.parametrize("width", ["80", "240"])
 def test_every_protocol_is_listed_with_its_counts(monkeypatch: pytest.MonkeyPatch, width: str) -> None:
     monkeypatch.setenv("COLUMNS", width)
-    result = CliRunner().invoke(cli.app, ["data", "protocols"])
+    result = CliRunner().invoke(app, ["data", "protocols"])
     assert result.exit_code == 0
     assert "…" not in result.output
     starts = [line for line in result.output.splitlines() if line[:1].strip()]

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from avce_pl.cli import app
-from avce_pl.dataset import check as examination
-from avce_pl.dataset.check import BINS, CheckUp, check
+from avce_pl.cli.main import app
+from avce_pl.dataset.check import check as examination
+from avce_pl.dataset.check.check import BINS, CheckUp, check
+from avce_pl.dataset.core.index import FaceIndex
+from avce_pl.dataset.core.split_protocol import Finding, Protocol
 from avce_pl.dataset.csv import CsvDataModule
-from avce_pl.dataset.files import FileDataModule, Reading, VideoOptions
-from avce_pl.dataset.index import FaceIndex
-from avce_pl.dataset.protocol import Finding, Protocol
+from avce_pl.dataset.files.datamodule import FileDataModule, Reading, VideoOptions
 from avce_pl.errors import AvceError
-from avce_pl.report.check_page import check_page
+from avce_pl.report.pages.check import check_page
 
 
 class Listed(FileDataModule):

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from avce_pl.dataset.check import CheckUp, check
-from avce_pl.dataset.named import open_dataset
+from avce_pl.config.open_dataset import open_dataset
+from avce_pl.dataset.check.check import CheckUp, check
 from avce_pl.synthesis import renderer
 from avce_pl.synthesis.writers import LAYOUTS, Injected, film, write_layout
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avce_pl.dataset import index as index_module
-from avce_pl.dataset.index import FaceIndex
+from avce_pl.dataset.core import index as index_module
+from avce_pl.dataset.core.index import FaceIndex
 from avce_pl.errors import AvceError
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from avce_pl.dataset import loading
-from avce_pl.dataset.augmentation import Augmentation
-from avce_pl.dataset.loading import (
+from avce_pl.dataset.core import loading
+from avce_pl.dataset.core.augmentation import Augmentation
+from avce_pl.dataset.core.loading import (
     MOST_REPEATS,
     PLANE_BINS,
     Batch,

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from avce_pl.dataset.index import EXPRESSION_NAMES
-from avce_pl.dataset.task import check_labels
+from avce_pl.dataset.core.index import EXPRESSION_NAMES
+from avce_pl.dataset.core.task import check_labels
 from avce_pl.errors import AvceError
 from avce_pl.synthesis import labels
 

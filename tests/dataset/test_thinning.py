@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avce_pl.dataset.aff_wild2 import AffWild2DataModule
-from avce_pl.dataset.index import FaceIndex
+from avce_pl.dataset.core.index import FaceIndex
 
 
 def index(frames: dict[str, list[int]]) -> FaceIndex:

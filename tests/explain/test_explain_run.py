@@ -8,7 +8,7 @@ import pytest
 from avce_pl.errors import AvceError
 from avce_pl.explain.regions import REGIONS
 from avce_pl.explain.run import explain_run
-from avce_pl.report.runs import Run, open_runs
+from avce_pl.runs.predictions import Run, open_runs
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from avce_pl.cli import app
+from avce_pl.cli.main import app
 from avce_pl.dataset.csv import CsvDataModule
-from avce_pl.dataset.video_source import VideoSource
+from avce_pl.dataset.files.video_source import VideoSource
 from avce_pl.errors import AvceError
 from avce_pl.face.detection import overlap
-from avce_pl.face.prepare import PrepareSettings, prepare, prepare_dataset
 from avce_pl.image.crop import Box, crop_face
 from avce_pl.image.decode import promised_frames, read_video
+from avce_pl.prepare.pipeline import PrepareSettings, prepare, prepare_dataset
 from avce_pl.synthesis.renderer import render
 from avce_pl.synthesis.video import AFF_WILD, sample_video
 from avce_pl.synthesis.writers import write_csv
@@ -279,7 +279,7 @@ def test_it_goes_on_after_kill_9(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         film(tmp_path / f"{name}.mp4", frames=12)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "avce_pl.cli", "data", "prepare", "--video", str(tmp_path / "?.mp4")]
+    command = [sys.executable, "-m", "avce_pl", "data", "prepare", "--video", str(tmp_path / "?.mp4")]
     command += ["--out", str(out), "--detector", "haar", "--jobs", "1"]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from tiny import BATCHES, N, TinyBackbone, batches, fit
 from torch import Tensor, nn
 
-from avce_pl.callbacks.contrast import ContrastWatch
 from avce_pl.crl_formula import avce as avce_formula
 from avce_pl.crl_formula.none import NoCRL
 from avce_pl.errors import AvceError
@@ -15,11 +14,11 @@ from avce_pl.feature_transform.closed_form import ClosedForm
 from avce_pl.functional.negatives import NegativeWeights
 from avce_pl.method.avce import AVCE
 from avce_pl.method.seeding import batch_seed
-from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
 from avce_pl.mining.hard import HardMining
 from avce_pl.mining.none import NoMining
 from avce_pl.optimizer.step_decay import StepDecay
 from avce_pl.similarity.paper import PaperSimilarity
+from avce_pl.training.callbacks.contrast import ContrastWatch
 
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
 
@@ -32,7 +31,6 @@ def method(**options) -> AVCE:
         similarity=PaperSimilarity(),
         feature_transform=ClosedForm(),
         optimizer=StepDecay(learning_rate=1e-2, milestones=(2,), decay=0.5),
-        metrics=ValenceArousalMetrics(),
         **options,
     )
     return made.double()

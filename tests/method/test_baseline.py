@@ -6,7 +6,6 @@ from reference import ccc, pcc
 from tiny import BATCHES, TinyBackbone, batches, fit
 
 from avce_pl.method.baseline import Baseline
-from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
 from avce_pl.optimizer.step_decay import StepDecay
 
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
@@ -15,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` 
 def baseline(**options) -> Baseline:
     torch.manual_seed(1)
     recipe = StepDecay(learning_rate=1e-2, milestones=(2,), decay=0.5)
-    return Baseline(TinyBackbone(), recipe, ValenceArousalMetrics(), seed=7, **options).double()
+    return Baseline(TinyBackbone(), recipe, seed=7, **options).double()
 
 
 @pytest.mark.parametrize(("agreement", "classes"), [("population", 0), ("none", 0), ("none", 3)])

@@ -10,7 +10,6 @@ from avce_pl.backbone.alexnet import AlexNet
 from avce_pl.backbone.resnet import ResNet
 from avce_pl.errors import AvceError
 from avce_pl.method.caf import CAF
-from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
 from avce_pl.optimizer.step_decay import StepDecay
 
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` 
 def caf(backbone=None, **options) -> CAF:
     torch.manual_seed(1)
     recipe = StepDecay(learning_rate=1e-2, milestones=(2,), decay=0.5)
-    return CAF(backbone or TinyBackbone(), recipe, ValenceArousalMetrics(), seed=7, **options).double()
+    return CAF(backbone or TinyBackbone(), recipe, seed=7, **options).double()
 
 
 def data() -> list[dict[str, Tensor]]:

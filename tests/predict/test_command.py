@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from avce_pl import load
-from avce_pl.cli import app
+from avce_pl.cli.main import app
 from avce_pl.errors import AvceError, Interrupted
 from avce_pl.face.detection import Detection
 from avce_pl.image.crop import Box
@@ -151,7 +151,7 @@ def interrupted(model, sources: list[Source], out: Path, options: Options, after
                 raise KeyboardInterrupt
             return super().__call__(image)
 
-    with pytest.raises(Interrupted, match="The same command goes on from here"):
+    with pytest.raises(Interrupted, match="Run the same command again to resume"):
         predict_sources(model, sources, out, options, Stopping())
 
 
@@ -211,7 +211,7 @@ def test_kill_minus_nine(trained: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "avce_pl.cli",
+        "avce_pl",
         "predict",
         "film.avi",
         "--run",

@@ -1,7 +1,7 @@
 import pytest
 
 from avce_pl.image.crop import Box
-from avce_pl.predict.tracking import Tracker
+from avce_pl.predict.face_tracks import Tracker
 
 
 def step(tracker: Tracker, boxes: list[Box], time: float, value: float = 0.0) -> list[int]:

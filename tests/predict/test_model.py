@@ -11,14 +11,14 @@ import yaml
 from PIL import Image
 
 from avce_pl import load
+from avce_pl.config.settings import read_settings
 from avce_pl.errors import AvceError
-from avce_pl.experiment import build_datamodule
 from avce_pl.face.detection import Detection
 from avce_pl.image.crop import Box
-from avce_pl.predict.model import Prediction
-from avce_pl.predict.run_folder import open_run
-from avce_pl.settings import read_settings
+from avce_pl.inference.model import Prediction
+from avce_pl.runs.folder import open_run
 from avce_pl.synthesis.writers import write_csv
+from avce_pl.training.build import build_datamodule
 
 
 @pytest.fixture(scope="module")

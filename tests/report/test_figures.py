@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 
 from avce_pl.errors import AvceError
-from avce_pl.report.analysis_figure import draw_analysis
-from avce_pl.report.curves_figure import draw_curves
-from avce_pl.report.explanation import Explanation
-from avce_pl.report.figure_parts import source, write_figure
-from avce_pl.report.latent_figure import draw_latent, neighbours, quadrants
-from avce_pl.report.maps_figure import draw_heads, draw_methods
-from avce_pl.report.runs import Run
+from avce_pl.report.figures.analysis import draw_analysis
+from avce_pl.report.figures.curves import draw_curves
+from avce_pl.report.figures.latent import draw_latent, neighbours, quadrants
+from avce_pl.report.figures.maps import draw_heads, draw_methods
+from avce_pl.report.figures.parts import source, write_figure
 from avce_pl.report.statistics import gini, intervals, mean_difference
+from avce_pl.runs.explanation import Explanation
+from avce_pl.runs.predictions import Run
 
 REGIONS = ("outside", "rest of the face", "nose", "mouth", "eyes", "brows")
 FACES = 48

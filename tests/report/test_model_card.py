@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from avce_pl.cli import app
+from avce_pl.cli.main import app
 from avce_pl.errors import AvceError
 from avce_pl.report.model_card import write_model_card
 

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from avce_pl.errors import AvceError
-from avce_pl.report.report_page import report_page, write_report
-from avce_pl.report.run_facts import POINTS, curves
+from avce_pl.report.pages.report import report_page, write_report
+from avce_pl.report.pages.run_facts import POINTS, curves
 from avce_pl.utils.resources import ROOT
 from tests.report.browser import CHROMIUM, Browser
 
@@ -140,7 +140,7 @@ def test_the_command_needs_no_torch(outputs: Path, tmp_path: Path) -> None:
         (blocked / name / "__init__.py").write_text(f"raise ImportError('no {name} here')")
     environment = os.environ | {"PYTHONPATH": f"{blocked}{os.pathsep}{ROOT}"}
     out = tmp_path / "new/report.html"
-    arguments = [sys.executable, "-m", "avce_pl.cli", "report", "--outputs", str(outputs), "--out", str(out)]
+    arguments = [sys.executable, "-m", "avce_pl", "report", "--outputs", str(outputs), "--out", str(out)]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"wrote {out}\n"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from avce_pl.errors import AvceError
-from avce_pl.report.runs import missing_methods, open_runs, require_same_faces, runs_of_sweep
+from avce_pl.runs.predictions import missing_methods, open_runs, require_same_faces, runs_of_sweep
 
 
 def write_run(root: Path, method: str = "avce", formula: str = "avce", seed: int = 0, faces: int = 30) -> Path:

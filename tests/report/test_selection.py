@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from avce_pl.errors import AvceError
-from avce_pl.report.selection import evenly, numbered, peaks, spread, video_frames
+from avce_pl.runs.select_rows import evenly, numbered, peaks, spread, video_frames
 
 
 def test_spread_covers_the_plane() -> None:

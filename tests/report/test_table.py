@@ -13,9 +13,9 @@ import pytest
 import scipy.stats
 
 from avce_pl.errors import AvceError
-from avce_pl.report.run_figure import caption
-from avce_pl.report.table import make_table, read_layout
-from avce_pl.report.table_figure import draw_confusions, draw_table
+from avce_pl.report.figures.run import caption
+from avce_pl.report.tables.picture import draw_confusions, draw_table
+from avce_pl.report.tables.table import make_table, read_layout
 from avce_pl.utils.resources import ROOT
 
 FORMULAS, MININGS = ("infonce", "barlow_twins", "avce"), ("none", "debiased", "hard")
@@ -151,7 +151,7 @@ def test_the_command_needs_no_torch(outputs: Path, tmp_path: Path) -> None:
         (blocked / name).mkdir(parents=True)
         (blocked / name / "__init__.py").write_text(f"raise ImportError('no {name} here')")
     environment = os.environ | {"PYTHONPATH": f"{blocked}{os.pathsep}{ROOT}"}
-    arguments = [sys.executable, "-m", "avce_pl.cli", "table", "table2", "--outputs", str(outputs)]
+    arguments = [sys.executable, "-m", "avce_pl", "table", "table2", "--outputs", str(outputs)]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Barlow Twins" in done.stdout

@@ -16,20 +16,20 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from avce_pl.cli import app
+from avce_pl.cli.main import app
+from avce_pl.config.settings import read_settings
 from avce_pl.dataset.csv import CsvDataModule
-from avce_pl.dataset.files import PROCEDURAL
+from avce_pl.dataset.files.datamodule import PROCEDURAL
 from avce_pl.errors import AvceError
-from avce_pl.experiment import _identity
-from avce_pl.report.contrast import contrast_state, describe_contrast
-from avce_pl.report.records import is_procedural, read_metrics
-from avce_pl.report.report_page import report_page
-from avce_pl.report.run_figure import caption
-from avce_pl.report.table import Table, make_table, read_layout
-from avce_pl.report.table_figure import draw_table
-from avce_pl.report.table_layout import options
-from avce_pl.report.table_settings import read_paper_settings
-from avce_pl.settings import read_settings
+from avce_pl.report.figures.run import caption
+from avce_pl.report.pages.report import report_page
+from avce_pl.report.tables.contrast import contrast_state, describe_contrast
+from avce_pl.report.tables.layout import options
+from avce_pl.report.tables.picture import draw_table
+from avce_pl.report.tables.settings import read_paper_settings
+from avce_pl.report.tables.table import Table, make_table, read_layout
+from avce_pl.runs.identity import settings_identity
+from avce_pl.runs.records import is_procedural, read_metrics
 from avce_pl.synthesis.writers import write_csv
 from avce_pl.utils.resources import ROOT
 
@@ -403,7 +403,7 @@ def identity(*overrides: str) -> dict[str, Any]:
     """What a run with these options has as its identity, without its data."""
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
         plain = OmegaConf.to_container(compose("config", overrides=list(overrides)), resolve=True)
-    return _identity(read_settings(plain).model_dump(mode="json"))  # type: ignore[arg-type]
+    return settings_identity(read_settings(plain).model_dump(mode="json"))  # type: ignore[arg-type]
 
 
 OURS = {  # settings that the paper does not have or that do not change what is computed -> why

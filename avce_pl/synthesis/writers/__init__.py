@@ -4,10 +4,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from avce_pl.dataset.files import PROCEDURAL
 from avce_pl.errors import AvceError
 from avce_pl.synthesis.writers import afew_va, aff_wild, aff_wild2, affectnet, csv, raf_db
-from avce_pl.synthesis.writers.base import FIRST_SUBJECT, Injected, Layout
+from avce_pl.synthesis.writers.base import FIRST_SUBJECT, PROCEDURAL, Injected, Layout
 from avce_pl.synthesis.writers.csv import write as write_csv
 from avce_pl.utils.text import nearest
 

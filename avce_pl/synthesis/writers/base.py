@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from avce_pl.errors import AvceError
 from avce_pl.utils.progress import track
 
+PROCEDURAL = "PROCEDURAL.txt"
+"""A file in the folder of a data set that is of procedural faces in the layout of a real one."""
+
 FIRST_SUBJECT = {"train": 0, "val": 100_000, "test": 200_000}
 """People are numbered; these ranges keep those of the splits apart."""
 

@@ -1,0 +1,1 @@
+"""From a resolved configuration to checked settings and built objects."""

@@ -1,0 +1,1 @@
+"""What `avce data check` examines before a training."""

@@ -1,0 +1,1 @@
+"""What every data set shares: the index, batches, augmentation, cache, split protocols."""

@@ -1,0 +1,1 @@
+"""Data sets that are read from image files, videos and CSV lists."""

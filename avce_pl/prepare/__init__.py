@@ -1,0 +1,1 @@
+"""Cutting faces out of videos and photographs, once, before a training."""

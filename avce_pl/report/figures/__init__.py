@@ -1,0 +1,1 @@
+"""One file for each figure, their common parts and style."""

@@ -1,0 +1,151 @@
+"""The numbers of a table: which runs belong to it, and what they say over seeds."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from avce_pl.report.statistics import mean_interval, paired_difference
+from avce_pl.report.tables.layout import Layout, Row
+from avce_pl.runs.records import Record, updates
+
+Runs = Mapping[Row, Sequence[Record]]
+"""The finished, comparable runs of every row of a table."""
+
+_BROUGHT = {"method": ("crl_formula", "mining", "optimizer")}
+"""Groups whose choice a row's own choice brings along, so that they may differ between the rows of a table."""
+
+
+def alike(records: Sequence[Record], keys: Sequence[str]) -> tuple[list[Record], dict[str, list[Record]]]:
+    """The runs that differ in nothing but the seed and what names their row, and the others by what they differ in.
+
+    The settings that most runs have are the table's; within a row, those that most of its runs have.
+    """
+    named = {*keys, *(group for key in keys for group in _BROUGHT.get(key, ()))}
+
+    def part(record: Record, *, own: bool) -> dict[str, Any]:
+        """The settings of what names the row, or all others."""
+        return {k: v for k, v in record.settings.items() if k != "seed" and (k.split(".")[0] in named) is own}
+
+    started = [record for record in records if record.settings]
+    rows: dict[Row, list[dict[str, Any]]] = {}
+    for record in started:
+        rows.setdefault(record.row(keys), []).append(part(record, own=True))
+    usual = {row: _most_common(settings) for row, settings in rows.items()}
+    common = _most_common([part(record, own=False) for record in started]) if started else {}
+    same: list[Record] = []
+    other: dict[str, list[Record]] = {}
+    for record in started:
+        reference = common | usual[record.row(keys)]
+        mine = part(record, own=False) | part(record, own=True)
+        differing = [key for key in sorted({*mine, *reference}) if mine.get(key) != reference.get(key)]
+        if differing:
+            other.setdefault(", ".join(f"{key}={mine.get(key)}" for key in differing), []).append(record)
+        else:
+            same.append(record)
+    return same, other
+
+
+def has_few_updates(layout: Layout, run: Record) -> bool:
+    """Whether a run was trained from scratch on too few batches to say anything; see `Layout.least_updates`."""
+    scratch = run.settings.get("backbone.weights") is None and "init_from" not in run.settings
+    count = updates(run)
+    return scratch and count is not None and count < layout.least_updates
+
+
+def comparisons(layout: Layout, runs: Runs) -> int:
+    """How many intervals of differences to the reference a table has: rows and metrics with two pairs or more."""
+    reference = _reference(layout, runs)
+    return sum(
+        len(_by_seed(found, metric).keys() & _by_seed(reference, metric).keys()) > 1
+        for row, found in runs.items()
+        for metric in layout.metrics
+        if not layout.is_reference(row)
+    )
+
+
+def lines(layout: Layout, rows: Sequence[Row], runs: Runs, *, procedural: bool) -> pd.DataFrame:
+    """One line per row and metric, size, number of updates, or measure of the contrast; see `Table`.
+
+    Args:
+        layout: How the table is shown.
+        rows: All rows, also those of the literature.
+        runs: The rows that are trained here.
+        procedural: Whether their faces are.
+    """
+    reference, count = _reference(layout, runs), comparisons(layout, runs)
+    counted = ["updates"] if layout.least_updates else []
+    collected = []
+    for row in rows:
+        found, published = runs.get(row, ()), layout.published_of(row)
+        contrast = dict.fromkeys(
+            f"contrast/{name}" for run in found for name in run.metrics.get("contrast", {}) if name != "alive"
+        )
+        for metric in [*layout.metrics, *layout.sizes, *counted, *contrast]:
+            values = _by_seed(found, metric)
+            mean, low, high = mean_interval(np.array([*values.values()], np.float64))
+            paper = float(published.get(metric, float("nan")))
+            line = {
+                **dict(zip(layout.rows, row, strict=True)),
+                "metric": metric,
+                "mean": mean,
+                "sd": pd.Series(values, dtype=float).std(),
+                "n": len(values),
+                "mean_low": low,
+                "mean_high": high,
+                "published": paper,
+            }
+            if layout.comparable(procedural=procedural):
+                line["difference"] = mean - paper
+            if layout.reference:
+                compared = metric in layout.metrics and not layout.is_reference(row)
+                paired = paired_difference(values if compared else {}, _by_seed(reference, metric), max(count, 1))
+                line |= {
+                    "reference_difference": paired.value,
+                    "reference_low": paired.low,
+                    "reference_high": paired.high,
+                    "pairs": paired.pairs,
+                    "excludes_zero": paired.low > 0 or paired.high < 0,
+                }
+            collected.append(line)
+    return pd.DataFrame(collected)
+
+
+def confusions(runs: Runs) -> list[tuple[Row, list[str], list[list[int]]]]:
+    """Of every row with runs that tell expressions apart: its options, the classes, and the counts of all its runs."""
+    found = []
+    for row, done in runs.items():
+        told = [record.metrics for record in done if "confusion" in record.metrics]
+        if told:
+            counts = np.sum([metrics["confusion"] for metrics in told], axis=0)
+            found.append((row, told[0]["data"]["classes"], counts.tolist()))
+    return found
+
+
+def value_of(run: Record, metric: str) -> float | None:
+    """A number of a finished run: ``test/...``, ``parameters/...``, ``contrast/...`` or ``updates``.
+
+    ``None`` where its record has none, or one that is not finite.
+    """
+    section, _, name = metric.partition("/")
+    if metric == "updates":
+        found = updates(run)
+    else:
+        found = run.metrics.get(section, {}).get(metric if section == "test" else name)
+    return float(found) if isinstance(found, int | float) and np.isfinite(found) else None
+
+
+def _reference(layout: Layout, runs: Runs) -> Sequence[Record]:
+    return next((found for row, found in runs.items() if layout.is_reference(row)), ())
+
+
+def _by_seed(runs: Sequence[Record], metric: str) -> dict[int, float]:
+    return {run.seed: value for run in runs if (value := value_of(run, metric)) is not None}
+
+
+def _most_common(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The settings that occur most often, the first of them where several do."""
+    texts = [repr(sorted(one.items())) for one in settings]
+    return settings[texts.index(Counter(texts).most_common(1)[0][0])]

@@ -1,0 +1,162 @@
+"""How a table of the paper, or of any sweep, is shown, and what it should consist of."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from avce_pl.runs.records import CHOICES, Record
+from avce_pl.utils.resources import ROOT
+
+MISSING = "–"
+
+Row = tuple[str, ...]
+"""The options that name a row of a table, such as ``("avce", "hard")``."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a table is shown, and what it should consist of.
+
+    Attributes:
+        title: First part of the caption.
+        rows: The groups that name a row, each with the printed names of its options.
+        metrics: Keys of ``metrics.json``'s ``test`` section and their column titles.
+        sizes: Keys of its ``parameters`` section, as ``parameters/<key>``, and their column titles.
+        decimals: Of every metric.
+        asked: The rows, as options of `rows`, that the sweep has.
+        seeds: The seeds that the sweep has.
+        dataset: Data set of the published numbers; ``None`` where they do not depend on one.
+        published: The published numbers, with the columns of `rows`, `metrics` and perhaps ``parameters``. A row that
+            is not `asked` is one of the literature, and printed as published.
+        reference: Options of the row that every other row is compared with; empty for a table without one.
+        control: Options of the row whose effect is not the one that the table is about.
+        settings: What all runs of the paper's table have (``group.key`` -> value), besides
+            ``experiments/paper/settings.yaml``.
+        folder: The ``name`` of its runs, part of their folders' path; another table's runs may have the same.
+        only: The options of its runs, by group, where other runs lie in the same folder.
+        least_updates: A row that was trained from scratch on fewer batches says nothing, and is marked; 0: no such
+            limit, and no column of updates.
+    """
+
+    title: str
+    rows: Mapping[str, Mapping[str, str]]
+    metrics: Mapping[str, str]
+    sizes: Mapping[str, str] = field(default_factory=dict)
+    decimals: int = 3
+    asked: Sequence[Row] = ()
+    seeds: Sequence[int] = ()
+    dataset: str | None = None
+    published: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reference: Mapping[str, str] = field(default_factory=dict)
+    control: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = ""
+    only: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    least_updates: int = 0
+
+    def published_of(self, row: Row) -> dict[str, Any]:
+        """The published line of a row; empty where there is none."""
+        found = self.published
+        for key, value in zip(self.rows, row, strict=True):
+            found = found[found[key] == value] if key in found else found.iloc[:0]
+        return dict(found.iloc[0]) if len(found) else {}
+
+    def has(self, record: Record) -> bool:
+        """Whether a run is one of this table."""
+        return all(record.choices[key] in options for key, options in self.only.items())
+
+    def comparable(self, *, procedural: bool) -> bool:
+        """Whether numbers on such faces may be compared with the published ones: not on procedural ones."""
+        return self.dataset is None or not procedural
+
+    def is_reference(self, row: Row) -> bool:
+        """Whether the other rows are compared with this one."""
+        return self._has(row, self.reference)
+
+    def is_control(self, row: Row) -> bool:
+        """Whether this is the row of the control."""
+        return self._has(row, self.control)
+
+    def _has(self, row: Row, options: Mapping[str, str]) -> bool:
+        own = dict(zip(self.rows, row, strict=True))
+        return bool(options) and all(own.get(key) == option for key, option in options.items())
+
+    def names(self, row: Row) -> list[str]:
+        """The printed names of a row's options."""
+        return [self.rows[key].get(option, option) for key, option in zip(self.rows, row, strict=True)]
+
+    def name_rows(self, rows: Collection[Row], among: Collection[Row]) -> str:
+        """Some rows of a table in words: by the options of one group where these tell them from the others."""
+        for place, key in enumerate(self.rows):
+            options = dict.fromkeys(row[place] for row in rows)
+            if all(row in rows for row in among if row[place] in options):
+                printed = {option: self.rows[key].get(option, option) for option in options}
+                return ", ".join(option if name == MISSING else name for option, name in printed.items())
+        return ", ".join("/".join(row) for row in rows)
+
+
+def read_layout(name: str) -> Layout | None:
+    """The layout of a table of the paper, ``None`` for a name that has none.
+
+    Its presentation is ``experiments/tables/<name>.yaml``, its sweep ``conf/experiment/<name>.yaml``, the published
+    numbers ``experiments/paper/<name>.csv``. Where one sweep cannot hold its rows, the presentation names several in
+    ``sweeps``, which have the same ``name``.
+    """
+    file = ROOT / "experiments" / "tables" / f"{name}.yaml"
+    if not file.exists():
+        return None
+    shown, folder = _read_yaml(file), name
+    defaults = (one for one in _read_yaml(ROOT / "conf" / "config.yaml")["defaults"] if isinstance(one, dict))
+    usual = {group: [option] for one in defaults for group, option in one.items()}
+    asked: dict[Row, None] = {}
+    seeds: dict[int, None] = {}
+    for experiment in shown.pop("sweeps", [name]):
+        config = _read_yaml(ROOT / "conf" / "experiment" / f"{experiment}.yaml")
+        folder = config["name"]
+        sweep = usual | {key: options(value) for key, value in config["hydra"]["sweeper"]["params"].items()}
+        asked |= dict.fromkeys(product(*(sweep[key] for key in shown["rows"])))
+        seeds |= dict.fromkeys(int(seed) for seed in sweep["seed"])
+    published = pd.read_csv(
+        ROOT / "experiments" / "paper" / f"{name}.csv",
+        comment="#",
+        keep_default_na=False,  # "none" is an option
+        na_values={metric: [""] for metric in shown["metrics"]},
+    )
+    return Layout(**shown, asked=list(asked), seeds=list(seeds), published=published, folder=folder)
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return content
+
+
+def options(value: Any) -> list[str]:
+    """What Hydra sweeps over: "a,b", or a range of numbers such as "range(16)" or "range(3,6)"."""
+    if numbers := re.fullmatch(r"range\((?:(\d+),)?(\d+)\)", str(value).replace(" ", "")):
+        return [str(number) for number in range(int(numbers[1] or 0), int(numbers[2]))]
+    return [option.strip() for option in str(value).split(",")]
+
+
+def plain_layout(name: str, records: Sequence[Record]) -> Layout:
+    """The layout of a sweep that is not a table of the paper: its rows are named by what varies."""
+    varying = [key for key in CHOICES if len({record.choices[key] for record in records}) > 1]
+    metrics = {"test/accuracy": "accuracy", "test/accuracy_macro": "mean of classes", "test/f1_macro": "macro F1"}
+    if not any("test/accuracy" in record.metrics.get("test", {}) for record in records):
+        metrics = {
+            f"test/{metric}_{axis}": f"{metric.upper()} {axis[0].upper()}"
+            for metric in ("ccc", "rmse")
+            for axis in ("valence", "arousal")
+        }
+    return Layout(
+        title=f"Sweep {name}",
+        rows={key: {} for key in varying or ["crl_formula"]},
+        metrics=metrics,
+        seeds=sorted({record.seed for record in records}),
+        folder=name,
+    )

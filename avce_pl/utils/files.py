@@ -1,0 +1,46 @@
+"""Files that are complete or absent, whatever interrupts their writing."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_MARK = ".writing"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`; what was written there is synced to the disk and renamed to `path`.
+
+    If the body raises, or the disk is full, the temporary file is deleted and what was at `path` stays as it was. The
+    temporary name keeps the suffix, which many writers choose their format by.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.stem}{_MARK}{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def atomic_write(path: Path, content: str | bytes | memoryview) -> None:
+    """Writes a whole file, text as UTF-8; see `atomic_path`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Deletes what a killed process left behind of `atomic_path` in a folder that no other process writes to."""
+    for path in folder.glob(f".*{_MARK}*"):
+        path.unlink(missing_ok=True)
