@@ -183,3 +183,14 @@ def test_contact_sheet_and_csv_data_set(tmp_path: Path, tiny: list[str]) -> None
     code, _, err = call("-m", "avce_pl", "data", "synthesize")
     assert code == 1
     assert "Say what to write" in err
+
+
+def test_avce_train_is_run_py_with_two_processes_too(tiny: list[str]) -> None:
+    code, out, err = call("-m", "avce_pl", "train", *tiny, "trainer=ddp", "trainer.devices=2")
+    assert code == 0, err
+    assert out.count("picture:") == 1, "one process reports"
+    code, _, err = call("-m", "avce_pl", "train", *tiny, "crl_formla=avce")
+    assert (code, err.strip()) == (1, "Error: crl_formla is not a setting; did you mean crl_formula?")
+    code, out, _ = call("-m", "avce_pl", "train", "--help")
+    assert code == 0
+    assert "crl_formula: " in out

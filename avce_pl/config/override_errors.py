@@ -11,6 +11,8 @@ from avce_pl.errors import AvceError
 from avce_pl.utils.resources import ROOT
 
 CONF = ROOT / "conf"
+TRAIN = "python run.py" if (ROOT / "run.py").is_file() else "avce train"
+"""The command that trains, in a checkout and in an installed wheel."""
 
 
 HELP = """AVCE-PL: train and evaluate valence/arousal models.
@@ -19,9 +21,9 @@ Groups and their options (conf/<group>/<option>.yaml):
 {groups}
 
 Choose with group=option, change with group.key=value, sweep with -m and commas:
-  python run.py dataset=csv root=/data/faces
-  python run.py -m backbone=r18,al mining=none,debiased,hard seed=0,1,2
-python run.py --cfg job prints the configuration; --hydra-help lists Hydra's own options."""
+  {command} dataset=csv root=/data/faces
+  {command} -m backbone=r18,al mining=none,debiased,hard seed=0,1,2
+{command} --cfg job prints the configuration; --hydra-help lists Hydra's own options."""
 
 
 KNOWN = {  # part of a library's message: what to do about it
@@ -34,7 +36,8 @@ KNOWN = {  # part of a library's message: what to do about it
 
 def help_text() -> str:
     """What ``run.py --help`` prints: Hydra's own listing of the groups takes as long as half an ``import torch``."""
-    return HELP.format(groups="\n".join(f"{name}: {', '.join(sorted(options))}" for name, options in _groups().items()))
+    groups = "\n".join(f"{name}: {', '.join(sorted(options))}" for name, options in _groups().items())
+    return HELP.format(groups=groups, command=TRAIN)
 
 
 def explain(error: Exception, arguments: list[str]) -> int:

@@ -21,6 +21,9 @@ FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
 """A part of a run folder's path: nothing that leads out of `output_root`."""
 
 
+PackageName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
 class TrainerSettings(BaseModel):
     """The group ``trainer``: how long and on what; the parameters of the same names of Lightning's Trainer."""
 
@@ -78,6 +81,7 @@ class Settings(BaseModel):
     force: bool
     init_from: Path | None = None  # runs of older versions lack it and the next
     freeze: Literal["none", "encoder"] = "none"
+    trust: list[PackageName] = []  # runs of version 0.1 lack it
     method: Section
     backbone: Section
     dataset: Section

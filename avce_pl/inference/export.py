@@ -27,6 +27,7 @@ from avce_pl.runs.specification import INPUT, OUTPUT
 from avce_pl.synthesis.face import FaceStyle
 from avce_pl.synthesis.renderer import draw
 from avce_pl.training.build import build_datamodule
+from avce_pl.utils.files import atomic_path
 from avce_pl.utils.progress import track
 
 Faces = NDArray[np.uint8]
@@ -281,16 +282,12 @@ def _session(file: Path) -> onnxruntime.InferenceSession:
 
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
-    """A temporary name beside `out`, tried at once; what is there at the end gets the name `out`."""
-    temporary = out.with_name(f".{out.name}.tmp")
+    """A temporary file beside `out`, tried at once, that gets the name `out` when it is complete."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        try:
+        with atomic_path(out) as temporary:
+            temporary.touch()
             yield temporary
-            temporary.replace(out)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise AvceError(f"{out} cannot be written: {error.strerror}. Give another --out FILE.") from error
 

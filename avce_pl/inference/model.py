@@ -132,11 +132,12 @@ class Model:
         return np.concatenate(parts)
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path, trust: Sequence[str] = ()) -> Model:
     """Loads a trained model.
 
     Args:
         path: a run folder, or an ONNX file that ``avce export`` wrote, which needs onnxruntime instead of torch.
+        trust: packages of your own whose classes the run's configuration may name; loading runs their code.
 
     Raises:
         AvceError: there is no such model.
@@ -147,10 +148,14 @@ def load(path: str | Path) -> Model:
 
         return Model(*open_onnx(path))
     if path.is_file():
-        raise AvceError(f"{path} is no model: give a run folder, or a file ending in .onnx that `avce export` wrote.")
+        raise AvceError(
+            f"{path} is not a model: give a run folder, or an .onnx file that `avce export` wrote."
+        )
+    from avce_pl.config import instantiate
     from avce_pl.inference.network import load_predictor
     from avce_pl.runs.folder import open_run
 
+    instantiate.trust(trust)
     run = open_run(path)
     return Model(run.specification, load_predictor(run))
 

@@ -24,6 +24,7 @@ from avce_pl.predict.annotation import Annotator, Mark, copies_of
 from avce_pl.predict.face_tracks import Track, Tracker
 from avce_pl.predict.sources import Frame, Source, read
 from avce_pl.predict.table import QUADRANTS, Printed, Row, TableFile, columns
+from avce_pl.utils.files import atomic_write
 
 _BATCH = 16
 _CHECKPOINT_SECONDS = 2.0
@@ -76,9 +77,9 @@ class Counts:
 def predict_sources(
     model: Model, sources: Sequence[Source], out: Path | None, options: Options, find: Detector | None = None
 ) -> Counts:
-    """Predicts every face of all sources and writes the table, and annotated copies where they are asked for.
+    """Predicts every face of all sources and writes the table, and annotated copies where they are wanted.
 
-    Memory does not depend on how long a video is. With `out`, the table survives kill -9 and the same call goes on.
+    Memory does not depend on how long a video is. With `out`, the table survives kill -9 and the same call resumes.
 
     Args:
         model: the model.
@@ -89,7 +90,7 @@ def predict_sources(
 
     Raises:
         AvceError: something cannot be written.
-        Interrupted: Ctrl-C; with `out`, the same call goes on.
+        Interrupted: Ctrl-C; with `out`, the same call resumes.
     """
     find = find or detector(options.detector)
     names = columns(options.smooth, options.quadrants)
@@ -341,6 +342,6 @@ def _write_information(out: Path, model: Model, options: Options, counts: Counts
         if options.quadrants
         else None,
         "counts": asdict(counts),
-        "limits": "Estimates of what a face shows, not of what a person feels; no basis for decisions about people.",
+        "limits": "Estimates of what a face shows, not of what a person feels; not a basis for decisions about people.",
     }
-    out.with_name(out.name + ".json").write_text(json.dumps(information, indent=1))
+    atomic_write(out.with_name(out.name + ".json"), json.dumps(information, indent=1))

@@ -15,6 +15,7 @@ _NOT_THE_RESULT = (
     "output_root",
     "root",
     "force",
+    "trust",
     "init_from",  # its run's digest is in the identity instead
     "freeze",  # the same, where something is frozen
     "logger",

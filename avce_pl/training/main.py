@@ -34,6 +34,7 @@ def run_row(config: DictConfig) -> float:
     """
     from rich.console import Console
 
+    from avce_pl.config.instantiate import trust
     from avce_pl.config.settings import read_settings
     from avce_pl.report.summary import print_run
     from avce_pl.training.experiment import run_experiment  # torch is imported when there is something to train
@@ -44,6 +45,7 @@ def run_row(config: DictConfig) -> float:
     except OmegaConfBaseException as error:
         raise AvceError(f"The configuration cannot be resolved: {error}") from None
     settings = read_settings(cast(dict[str, Any], plain))
+    trust(settings.trust)
     sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
     if sweep and settings.trainer.devices * settings.trainer.num_nodes > 1:
         raise AvceError(
@@ -87,3 +89,7 @@ def main() -> None:
         sys.exit(explain(Interrupted(STOPPED, 130), []))
     except Exception as error:
         sys.exit(explain(error, sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

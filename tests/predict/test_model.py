@@ -145,7 +145,7 @@ def test_a_damaged_file_an_unknown_detector_and_a_box_outside_are_sentences(mode
 def test_what_is_no_run_is_a_sentence(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(AvceError, match="holds no trained run"):
         load(tmp_path)
-    with pytest.raises(AvceError, match=r"config.yaml is no model: give a run folder, or a file ending in .onnx"):
+    with pytest.raises(AvceError, match=r"config.yaml is not a model: give a run folder, or an .onnx file"):
         load(trained / "config.yaml")
     for name in ("config.yaml", "identity.json", "checkpoints/best.ckpt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
