@@ -157,7 +157,7 @@ def test_what_is_no_run_is_a_sentence(trained: Path, tmp_path: Path) -> None:
         load(tmp_path)
     config["backbone"]["_target_"] = "os.system"
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(AvceError, match="only classes of avce_pl are built"):
+    with pytest.raises(AvceError, match="may only name classes of avce_pl"):
         load(tmp_path)
     (tmp_path / "config.yaml").write_text("!!python/object/apply:os.system ['touch executed']")
     with pytest.raises(AvceError, match="is not the configuration of a run"):
