@@ -1,52 +1,20 @@
 """The floors of the architecture, read from the imports: an arrow may not climb, and rooms form no cycle."""
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "avce_pl"
+from docs.architecture import DRAWING, FLOORS, PACKAGE, arrows_of, draw, imports, read_arrows, room
+
 MODULES = sorted(PACKAGE.rglob("*.py"))
-FLOORS = (
-    ("errors", "utils", "functional", "optimizer"),
-    (
-        *("backbone", "crl_formula", "mining", "similarity", "feature_transform", "metrics"),
-        *("image", "synthesis"),
-    ),
-    ("method", "dataset", "face", "runs"),
-    ("config", "prepare", "report"),
-    ("training",),
-    ("inference", "explain"),
-    ("predict",),
-    ("cli",),
-)
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 COMPONENTS = ("backbone", "crl_formula", "feature_transform", "mining", "optimizer", "similarity", "metrics")
 LOOSE = {"__init__.py", "__main__.py", "errors.py"}
 HYDRA, WANDB = {"hydra", "omegaconf"}, {"wandb", "wandb_workspaces"}
 TORCH = {"torch", "torchvision", "torchmetrics", "pytorch_lightning"}
-
-
-def imports(file: Path) -> set[str]:
-    """The full names that a module imports, at its top or inside a function."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: absolute imports only"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def room(file: Path) -> str:
-    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def arrows(file: Path) -> set[str]:
-    """The rooms that a module imports from."""
-    return {name.split(".")[1] for name in imports(file) if name.startswith("avce_pl.")} - {room(file)}
 
 
 def libraries(file: Path) -> set[str]:
@@ -59,11 +27,21 @@ def test_no_file_is_loose() -> None:
     assert rooms == set(FLOOR) - {"errors"}
 
 
+def test_the_page_shows_what_the_imports_say() -> None:
+    assert DRAWING.read_text(encoding="utf-8") == draw(), "run python docs/architecture.py"
+    page = DRAWING.with_suffix(".md").read_text(encoding="utf-8")
+    rows = {
+        int(cells[1]): cells[2]
+        for line in page.splitlines()
+        if len(cells := line.split("|")) > 3 and cells[1].strip().isdigit()
+    }
+    assert {n: set(re.findall(r"`(\w+)`", rooms)) for n, rooms in rows.items()} == {
+        number: set(rooms) for number, rooms in enumerate(FLOORS, start=1)
+    }
+
+
 def test_rooms_form_no_cycle() -> None:
-    graph: dict[str, set[str]] = {}
-    for file in MODULES:
-        if file.name not in LOOSE or file.parent != PACKAGE:
-            graph.setdefault(room(file), set()).update(arrows(file))
+    graph = read_arrows()
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -72,7 +50,7 @@ def test_rooms_form_no_cycle() -> None:
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_arrows(file: Path) -> None:
-    here, used, parts = room(file), libraries(file), arrows(file)
+    here, used, parts = room(file), libraries(file), arrows_of(file)
     floor = FLOOR.get(here, len(FLOORS) + 1)  # the package's own __init__ and __main__ are above all
     climbing = {other for other in parts if FLOOR[other] > floor}
     assert not climbing, f"floor {floor} imports from above"
@@ -98,6 +76,10 @@ def test_arrows(file: Path) -> None:
     if here != "feature_transform":
         assert not used & {"cvxpy", "cvxpylayers"}
     assert "lightning" not in used, "one spelling: pytorch_lightning"
+    relative = [
+        node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert not relative, "absolute imports only"
 
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(PACKAGE)))

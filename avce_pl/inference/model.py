@@ -148,9 +148,7 @@ def load(path: str | Path, trust: Sequence[str] = ()) -> Model:
 
         return Model(*open_onnx(path))
     if path.is_file():
-        raise AvceError(
-            f"{path} is not a model: give a run folder, or an .onnx file that `avce export` wrote."
-        )
+        raise AvceError(f"{path} is not a model: give a run folder, or an .onnx file that `avce export` wrote.")
     from avce_pl.config import instantiate
     from avce_pl.inference.network import load_predictor
     from avce_pl.runs.folder import open_run
