@@ -11,7 +11,8 @@ import torch
 from avce_pl.backbone.alexnet import AlexNet
 from avce_pl.config.instantiate import build
 from avce_pl.config.open_dataset import open_dataset
-from avce_pl.dataset.check import check
+from avce_pl.dataset.check.check import check
+from avce_pl.dataset.check.samples import REGIONS
 from avce_pl.dataset.core.index import FaceIndex
 from avce_pl.errors import AvceError
 from avce_pl.inference.import_released import import_official
@@ -141,8 +142,8 @@ def test_names_of_files_are_text_on_the_page(tmp_path: Path) -> None:
         "filePath,valence,arousal\n" + "".join(lines[:6]) + f'"missing{name}",0.1,0.1\n'
     )
     (tmp_path / "validation.csv").write_text("filePath,valence,arousal\n" + "".join(lines[6:]))
-    made = check.check(open_dataset("csv", tmp_path, [f"cache_dir={tmp_path / 'cache'}"]), "csv<script>")
-    page = check_page(made.record, made.samples, check.REGIONS)
+    made = check(open_dataset("csv", tmp_path, [f"cache_dir={tmp_path / 'cache'}"]), "csv<script>")
+    page = check_page(made.record, made.samples, REGIONS)
     assert "onerror=alert(1)&gt;" in page
     assert "<img src=x" not in page
     assert "csv<script>" not in page

@@ -128,16 +128,17 @@ def check(
     from rich.console import Console
 
     from avce_pl.config.open_dataset import open_dataset
-    from avce_pl.dataset.check import check as examination
+    from avce_pl.dataset.check.check import check as examine
+    from avce_pl.dataset.check.samples import REGIONS
     from avce_pl.report.pages.check import check_page
     from avce_pl.report.pages.check_text import print_check
 
     chosen = [f"protocol={protocol}"] if protocol else []
-    made = examination.check(open_dataset(dataset, root, [*(options or []), *chosen]), dataset)
+    made = examine(open_dataset(dataset, root, [*(options or []), *chosen]), dataset)
     if html is not None:
         require_writable(html.parent)
         try:
-            atomic_write(html, check_page(made.record, made.samples, examination.REGIONS))
+            atomic_write(html, check_page(made.record, made.samples, REGIONS))
         except OSError as error:
             raise AvceError(f"{html} cannot be written: {error.strerror}. Choose another file.") from None
     if as_json:

@@ -13,18 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
+from avce_pl.dataset.check.videos import frames_that
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
-from avce_pl.dataset.files.csv_table import doubled, relative
 from avce_pl.dataset.files.datamodule import VideoOptions
-from avce_pl.dataset.files.video_datamodule import (
-    HEAPS,
-    LabelledFrames,
-    VideoDataModule,
-    frames_that,
-    listed,
-    numbered,
-    to_numbers,
-)
+from avce_pl.dataset.files.folders import doubled, listed, relative
+from avce_pl.dataset.files.reading import LabelledFrames, to_numbers
+from avce_pl.dataset.files.video_datamodule import VideoDataModule
+from avce_pl.dataset.files.video_folders import HEAPS, numbered
 from avce_pl.dataset.files.video_source import Box, VideoSource
 from avce_pl.errors import AvceError
 

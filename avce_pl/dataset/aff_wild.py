@@ -10,22 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from avce_pl.dataset.check.videos import compare_rows, frames_that, inspect_videos
 from avce_pl.dataset.core.datamodule import Seed
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
-from avce_pl.dataset.files.csv_table import doubled, relative
 from avce_pl.dataset.files.datamodule import VideoOptions
-from avce_pl.dataset.files.video_datamodule import (
-    VIDEO_SUFFIXES,
-    LabelledFrames,
-    VideoDataModule,
-    compare_rows,
-    contents,
-    frames_that,
-    inspect_videos,
-    named_folders,
-    numbered,
-    to_numbers,
-)
+from avce_pl.dataset.files.folders import doubled, relative
+from avce_pl.dataset.files.reading import LabelledFrames, to_numbers
+from avce_pl.dataset.files.video_datamodule import VideoDataModule
+from avce_pl.dataset.files.video_folders import VIDEO_SUFFIXES, contents, named_folders, numbered
 from avce_pl.dataset.files.video_source import Box, VideoSource
 from avce_pl.errors import AvceError
 

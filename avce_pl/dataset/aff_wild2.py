@@ -10,22 +10,13 @@ from typing import ClassVar, Literal, Unpack
 import numpy as np
 import pandas as pd
 
+from avce_pl.dataset.check.videos import compare_rows, frames_that, inspect_videos
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
-from avce_pl.dataset.files.csv_table import doubled, relative
 from avce_pl.dataset.files.datamodule import VideoOptions
-from avce_pl.dataset.files.video_datamodule import (
-    VIDEO_SUFFIXES,
-    LabelledFrames,
-    VideoDataModule,
-    compare_rows,
-    contents,
-    frames_that,
-    inspect_videos,
-    listed,
-    named_folders,
-    numbered,
-    to_numbers,
-)
+from avce_pl.dataset.files.folders import doubled, listed, relative
+from avce_pl.dataset.files.reading import LabelledFrames, to_numbers
+from avce_pl.dataset.files.video_datamodule import VideoDataModule
+from avce_pl.dataset.files.video_folders import VIDEO_SUFFIXES, contents, named_folders, numbered
 from avce_pl.dataset.files.video_source import VideoSource
 
 _SETS = {"train": r"train(ing)?_set", "val": r"validation_set"}

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from avce_pl.dataset.core.index import BOX, FaceIndex
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
-from avce_pl.dataset.files.csv_table import Table, doubled, folders, relative
-from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions, Reading
+from avce_pl.dataset.files.csv_table import Table
+from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions
+from avce_pl.dataset.files.folders import doubled, folders, relative
+from avce_pl.dataset.files.reading import Reading
 from avce_pl.errors import AvceError
 from avce_pl.utils.progress import track
 

@@ -11,7 +11,8 @@ from pydantic import Field
 from avce_pl.dataset.core.index import FaceIndex
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
 from avce_pl.dataset.files.csv_table import Table
-from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions, Reading
+from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions
+from avce_pl.dataset.files.reading import Reading
 from avce_pl.errors import AvceError
 
 _LISTS = {

@@ -11,8 +11,9 @@ import pandas as pd
 
 from avce_pl.dataset.core.index import OUTSIDE_ROOT, FaceIndex
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
-from avce_pl.dataset.files.csv_table import doubled, folders, relative
-from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions, Reading
+from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions
+from avce_pl.dataset.files.folders import doubled, folders, relative
+from avce_pl.dataset.files.reading import Reading
 from avce_pl.errors import AvceError
 
 CODES = {1: 3, 2: 4, 3: 5, 4: 1, 5: 2, 6: 6, 7: 0}

@@ -25,7 +25,7 @@ from avce_pl.dataset.core.augmentation import IMAGENET_MEAN, IMAGENET_STD, Augme
 from avce_pl.dataset.core.cache import ImageArray, write_images
 from avce_pl.dataset.core.index import BOX
 from avce_pl.dataset.core.loading import BatchKey, FaceDataset, Images
-from avce_pl.dataset.files.datamodule import ImageFiles
+from avce_pl.dataset.files.image_files import ImageFiles
 from avce_pl.synthesis import FaceStyle, draw
 
 PICTURES, JITTER = 32, 0.4

@@ -24,7 +24,7 @@ from avce_pl.dataset.aff_wild2 import AffWild2DataModule
 from avce_pl.dataset.check.check import check
 from avce_pl.dataset.core.cache import cached
 from avce_pl.dataset.core.index import BOX, FaceIndex
-from avce_pl.dataset.files.datamodule import examine_all
+from avce_pl.dataset.files.image_files import examine_all
 from avce_pl.synthesis.writers.base import save_image
 
 VIDEOS = {"Train_Set": 400, "Validation_Set": 80}

@@ -12,11 +12,14 @@ from typer.testing import CliRunner
 
 from avce_pl.cli.main import app
 from avce_pl.dataset.check import check as examination
-from avce_pl.dataset.check.check import BINS, CheckUp, check
+from avce_pl.dataset.check.check import CheckUp, check
+from avce_pl.dataset.check.samples import REGIONS
+from avce_pl.dataset.check.statistics import BINS
 from avce_pl.dataset.core.index import FaceIndex
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
 from avce_pl.dataset.csv import CsvDataModule
-from avce_pl.dataset.files.datamodule import FileDataModule, Reading, VideoOptions
+from avce_pl.dataset.files.datamodule import FileDataModule, VideoOptions
+from avce_pl.dataset.files.reading import Reading
 from avce_pl.errors import AvceError
 from avce_pl.report.pages.check import check_page
 
@@ -169,7 +172,7 @@ def test_rows_without_valence_and_arousal_are_checked_too(root: Path, listed: pd
     }
     shown = Counter((sample.split, sample.expression) for sample in made.samples)
     assert shown == {("train", "Neutral"): 5, ("train", "Happy"): 3, ("val", "Neutral"): 4, ("val", "Happy"): 2}
-    page = check_page(made.record, made.samples, examination.REGIONS)
+    page = check_page(made.record, made.samples, REGIONS)
     assert page.count("<img") == 14
     assert "Neutral: train/" in page
 

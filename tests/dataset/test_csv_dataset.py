@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from avce_pl.dataset.core.index import FaceIndex
 from avce_pl.dataset.csv import CsvDataModule
 from avce_pl.dataset.files import datamodule as files
-from avce_pl.dataset.files.datamodule import examine
+from avce_pl.dataset.files.image_files import examine
 from avce_pl.errors import AvceError
 from avce_pl.image.crop import crop_face
 from avce_pl.synthesis.writers import write_csv

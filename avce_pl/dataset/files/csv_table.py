@@ -1,9 +1,8 @@
-"""What readers find and read a layout with: folders at any depth, and lists whose errors name file and line."""
+"""CSV lists, whose errors name file and line."""
 
 import difflib
-import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +12,11 @@ from numpy.typing import NDArray
 
 from avce_pl.dataset.core.index import OUTSIDE_ROOT
 from avce_pl.dataset.core.split_protocol import Finding
+from avce_pl.dataset.files.folders import relative
 from avce_pl.errors import AvceError
 from avce_pl.utils.text import enumerate_names
 
 Mask = Any  # booleans, as an array or a pandas series
-
-
-def folders(root: Path, leaves: Sequence[str] = (), depth: int = 5) -> Iterator[Path]:
-    """The root and the folders in it, nearest first: archives are unpacked in one or the other depth.
-
-    Args:
-        root: Where to begin.
-        leaves: Names of folders that are neither given nor entered, because they hold too much. So are
-            folders whose name is a number, hidden ones, and what macOS leaves in archives.
-        depth: How deep to look; 0 is the root alone.
-    """
-    level = [root]
-    for _ in range(depth + 1):
-        yield from level
-        level = [path for folder in level for path in _subfolders(folder, leaves)]
-
-
-def _subfolders(folder: Path, leaves: Sequence[str]) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir())
-    except OSError:
-        return []
-    passed_over = (*leaves, "__MACOSX")
-    return [folder / name for name in names if not (name.isdigit() or name.startswith(".") or name in passed_over)]
 
 
 class Table:
@@ -185,18 +160,3 @@ class Table:
         hint = f" Did you mean to call {by_key[near[0]]!r} so?" if near else ""
         wanted = " or ".join(known[:4])
         raise AvceError(f"{self.path} has no column {wanted}; its first line names {enumerate_names(there)}.{hint}")
-
-
-def relative(root: Path, path: Path) -> str:
-    """A path as findings name it."""
-    return path.relative_to(root).as_posix()
-
-
-def doubled(root: Path, files: Iterable[Path]) -> list[Finding]:
-    """One finding for all folders inside a folder of the same name."""
-    parts = {path.relative_to(root).parts[:-1] for path in files}
-    places = {"/".join(p[: i + 2]) for p in parts for i in range(len(p) - 1) if p[i].lower() == p[i + 1].lower()}
-    if not places:
-        return []
-    text = f"Folders inside one of the same name are read all the same: {enumerate_names(sorted(places))}."
-    return [Finding(False, "nested", min(places), text)]

@@ -1,51 +1,24 @@
 """Data sets of labelled videos: labels of frames are joined to pictures of frames."""
 
-import os
-import re
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from avce_pl.dataset.core.index import FaceIndex
 from avce_pl.dataset.core.split_protocol import Finding
-from avce_pl.dataset.files.csv_table import relative
-from avce_pl.dataset.files.datamodule import FileDataModule, Reading, VideoOptions, wrong_labels
+from avce_pl.dataset.files.datamodule import FileDataModule, VideoOptions
+from avce_pl.dataset.files.messages import wrong_labels
+from avce_pl.dataset.files.reading import LabelledFrames, Reading
 from avce_pl.dataset.files.video_source import PREPARED, PREPARED_COLUMNS, VideoSource
 from avce_pl.errors import AvceError
 from avce_pl.utils.text import enumerate_names
-
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
-HEAPS = re.compile(r"videos|bboxes|landmarks|cropped.*|batch\d.*|prepared|\..*|__macosx", re.IGNORECASE)
-"""Folders of thousands of files, in which no other part of a data set is looked for."""
-_SPLITS = ("train", "test", "val", "validation", "train_set", "validation_set", "test_set")
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledFrames:
-    """The labels of one sequence of frames.
-
-    Attributes:
-        video: Its name.
-        frames: Numbers of the frames (n,), ascending from 0.
-        labels: Valence and arousal (n, 2) in [-1, 1]; NaN where the owners say that there is no label.
-        subject: Who it is, "" unknown.
-        broken: Whether there is a problem with a line, so that none of them is used.
-    """
-
-    video: str
-    frames: NDArray[np.int64]
-    labels: NDArray[np.float64]
-    subject: str = ""
-    broken: bool = False
 
 
 class VideoDataModule(FileDataModule):
@@ -230,141 +203,3 @@ def read_prepared(table: Path) -> dict[str, "pd.Series[str]"]:
         row = rows[twice].iloc[0]
         raise AvceError(f"{table} lists frame {row['frame']} of {row['video']} twice. Prepare the frames anew.")
     return {str(video): part.set_index("frame")["path"] for video, part in rows.groupby("video", sort=False)}
-
-
-def named_folders(root: Path, pattern: str, depth: int = 6) -> list[Path]:
-    """Folders in the root, or deeper, whose names match a pattern in any case; not those inside one another.
-
-    Raises:
-        AvceError: a folder cannot be read.
-    """
-    found: list[Path] = []
-    level = [root] if root.is_dir() else []
-    for _ in range(depth):
-        below = []
-        for entry in (entry for folder in level for entry in listed(folder) if entry.is_dir()):
-            if re.fullmatch(pattern, entry.name, re.IGNORECASE):
-                found.append(Path(entry.path))
-            elif not HEAPS.fullmatch(entry.name):
-                below.append(Path(entry.path))
-        level = below
-    return found
-
-
-def contents(places: Iterable[Path]) -> Iterator[Path]:
-    """What is in some folders, by name, but for hidden things such as macOS's ``._001.txt``.
-
-    Folders doubled by unpacking, and those of the splits, are passed through.
-    """
-    for place in places:
-        for entry in (entry for entry in listed(place) if not entry.name.startswith(".")):
-            if entry.is_dir() and entry.name.lower() in (place.name.lower(), *_SPLITS):
-                yield from contents([Path(entry.path)])
-            else:
-                yield Path(entry.path)
-
-
-def listed(folder: Path) -> list["os.DirEntry[str]"]:
-    """Entries of a folder by name.
-
-    Raises:
-        AvceError: it cannot be read.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise AvceError(f"The folder {folder} cannot be read: {error.strerror}.") from None
-
-
-def numbered(folder: Path, suffixes: Sequence[str]) -> dict[int, str]:
-    """Files called by a number: number -> name."""
-    names = [entry.name for entry in listed(folder)]
-    parts = [(name, *os.path.splitext(name)) for name in names]
-    return {int(stem): name for name, stem, suffix in parts if stem.isdecimal() and suffix.lower() in suffixes}
-
-
-def to_numbers(
-    cells: "pd.Series[Any]", name: str, limit: float, where: str, place: Callable[[int], str]
-) -> tuple[NDArray[np.float64], list[Finding]]:
-    """Labels as numbers, and what is wrong with them: one finding for each kind of fault, with the first place.
-
-    Args:
-        cells: As they are in the file, None or "" for what is not there.
-        name: Such as "valence".
-        limit: Labels lie in [-limit, limit].
-        where: The file, from the root.
-        place: Position -> place in the file, such as "Line 3".
-    """
-    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
-    infinite = ~np.isfinite(numbers)
-    empty = infinite & (cells.isna() | (cells == "")).to_numpy(bool)
-    checks = {
-        "missing_annotation": (empty, "is missing"),
-        "bad_label": (infinite & ~empty, "is not a number"),
-        "label_out_of_range": (~infinite & (np.abs(numbers) > limit), f"is outside [-{limit:g}, {limit:g}]"),
-    }
-    found = []
-    for kind, (wrong, complaint) in checks.items():
-        if wrong.any():
-            first = int(np.argmax(wrong))
-            value = "" if empty[first] else f" {cells.iloc[first]}"
-            more = f", and {wrong.sum() - 1} more" if wrong.sum() > 1 else ""
-            found.append(Finding(True, kind, where, f"{place(first)}: {name}{value} {complaint}{more}."))
-    return numbers, found
-
-
-def inspect_video(path: Path) -> int | None:
-    """Number of frames of a video file; None if it cannot be opened or ends before its header says."""
-    video = cv2.VideoCapture(str(path))
-    try:
-        count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-        # Headers of intact files may promise some frames too many.
-        video.set(cv2.CAP_PROP_POS_FRAMES, int(0.95 * count))
-        return count if video.isOpened() and count > 0 and video.read()[0] else None
-    finally:
-        video.release()
-
-
-def inspect_videos(root: Path, sources: Sequence[VideoSource]) -> tuple[dict[str, int], list[Finding]]:
-    """Frames of each sequence's video, and the videos that cannot be read to their end."""
-    paths = sorted({source.path for source in sources if source.path is not None})
-    counts = dict(zip(paths, map(inspect_video, paths), strict=True))
-    text = "The video cannot be opened, or ends before its header says."
-    broken = [Finding(True, "truncated_video", relative(root, path), text) for path in paths if counts[path] is None]
-    return {s.name: count for s in sources if s.path and (count := counts[s.path]) is not None}, broken
-
-
-def compare_rows(sources: Sequence[VideoSource], counts: Mapping[str, int], what: str) -> list[Finding]:
-    """Sequences whose labels are not as many as their frames, or what else there is one of per label.
-
-    Headers and annotators may be off by a little; more than one and more than one hundredth is a fault.
-    """
-    found, near = [], []
-    for source in sources:
-        rows, count = source.frames or 0, counts.get(source.name)
-        if count is not None and abs(rows - count) > max(1, count // 100):
-            found.append(Finding(True, "label_rows", source.name, f"{rows} rows of labels for {count} {what}."))
-        elif count is not None and rows != count:
-            near.append(source.name)
-    if near:
-        text = f"{len(near)} videos have a row or so more or fewer than {what}: {enumerate_names(near)}."
-        found.append(Finding(False, "label_rows", near[0], text))
-    return found
-
-
-def frames_that(kind: str, what: str, where: str, missing: Mapping[str, int]) -> list[Finding]:
-    """One finding for all frames that lack something: it is not worth a line per video.
-
-    Args:
-        kind: The finding's.
-        what: What they do: "Labelled frames that ...: 12, in 3 of 40 videos".
-        where: The folder that was looked in.
-        missing: Video -> number of frames.
-    """
-    having = {video: count for video, count in missing.items() if count}
-    if not having:
-        return []
-    most = max(having, key=lambda video: having[video])
-    text = f"Labelled frames that {what}: {sum(having.values()):,}, in {len(having)} of {len(missing)} videos"
-    return [Finding(False, kind, where, f"{text}; most, {having[most]:,}, in {most}.")]

@@ -37,7 +37,7 @@ def test_strides_and_caps_thin_every_training_video_and_nothing_else(
 ) -> None:
     data = AffWild2DataModule(".", stride=stride, frames_per_video=most)
     before = index(frames)
-    after = data.thinned(before)
+    after = data.subsample(before)
     for name, numbers in frames.items():
         left = after.table[after.table["video"] == name]
         wanted = slowly(numbers, stride, most)

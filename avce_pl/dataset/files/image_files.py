@@ -1,0 +1,151 @@
+"""Image files of an index: examined once before training, then decoded whenever they are needed."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from avce_pl.dataset.core.index import BOX
+from avce_pl.errors import AvceError
+from avce_pl.image.crop import Box, crop_face, misplaced
+from avce_pl.image.decode import decode
+from avce_pl.utils.progress import track
+
+_AT_A_TIME = 256
+
+
+def examine(path: Path, box: tuple[int, int, int, int] = (0, 0, 0, 0)) -> tuple[int, str]:
+    """Examines one image file as training will read it.
+
+    The whole image is decoded, by the decoder of the training: broken copies usually have an intact header.
+
+    Args:
+        path: The file.
+        box: x, y, width and height of the face in pixels; all 0 where the image is the face.
+
+    Returns:
+        The file's size in bytes (-1 if it cannot be opened), and what is wrong with it: "" if it can be trained on.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return -1, "missing"
+    except (OSError, ValueError):
+        return -1, "cannot be opened"
+    if not data:
+        return 0, "empty"
+    image = decode(np.frombuffer(data, np.uint8))
+    # A JPEG that ends in zeros decodes, but has no end marker after its last start of a scan.
+    if image is None or (data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")):
+        return len(data), "damaged or not an image"
+    face = _face(box)
+    return len(data), misplaced(face, *image.shape[:2]) if face else ""
+
+
+def examine_all(root: Path, table: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """`examine` for every row of an index, in threads and with a progress bar: (N,) sizes and (N,) faults."""
+    found: list[tuple[int, str]] = []
+    starts = range(0, len(table), _AT_A_TIME)
+    with ThreadPoolExecutor() as pool:
+        for start in track(starts, "Checking images", len(starts)):
+            part = table.iloc[start : start + _AT_A_TIME]
+            paths = [root / path for path in part["path"]]
+            found += pool.map(examine, paths, part[BOX].itertuples(index=False, name=None))
+    sizes, faults = zip(*found, strict=True) if found else ((), ())
+    return np.array(sizes, np.int64), np.array(faults, np.str_)
+
+
+def other_case(root: Path, paths: "pd.Series[str]") -> dict[int, str]:
+    """Finds missing files under names that differ in upper and lower case only.
+
+    Args:
+        root: Folder that the paths start from.
+        paths: Paths of the missing files, by row.
+
+    Returns:
+        Row -> path of the only such file, for the rows that have one.
+    """
+    listings: dict[str, dict[str, list[str]]] = {}
+    found = {}
+    for row, path in paths.items():
+        folder, _, name = path.rpartition("/")
+        if folder not in listings:
+            listings[folder] = {}
+            if (root / folder).is_dir():
+                for other in os.listdir(root / folder):
+                    listings[folder].setdefault(other.casefold(), []).append(other)
+        if len(names := listings[folder].get(name.casefold(), [])) == 1:
+            found[int(str(row))] = f"{folder}/{names[0]}".lstrip("/")
+    return found
+
+
+class ImageFiles:
+    """The images of an index, read, cropped and resized at every access.
+
+    An item is (side, side, 3) uint8 RGB whatever the file's size and mode, turned as its EXIF data says and cut out by
+    `crop_face`.
+
+    Args:
+        root: Folder that the paths start from.
+        table: The table of a `FaceIndex`.
+        side: Edge of the crops in pixels.
+        margin: See `crop_face`.
+        checked: Folder of the index, which the error message says to delete.
+
+    Raises:
+        AvceError: on access, if a file is not what it was when it was checked.
+    """
+
+    def __init__(self, root: Path, table: pd.DataFrame, side: int, margin: float, checked: Path) -> None:
+        self.root = root
+        self.paths = table["path"].array
+        self.sizes = table["bytes"].to_numpy(np.int64)
+        self.boxes = table[BOX].to_numpy(np.int32)
+        self.side = side
+        self.margin = margin
+        self.checked = checked
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def state(self) -> str:
+        """Hash of the times of the files' last changes, for the key of what is made of them."""
+        hashed = hashlib.blake2b(digest_size=10)
+        for path in self.paths:
+            try:
+                changed = os.stat(f"{self.root}/{path}").st_mtime_ns
+            except OSError:
+                changed = -1
+            hashed.update(changed.to_bytes(8, "little", signed=True))
+        return hashed.hexdigest()
+
+    def __getitem__(self, row: int) -> NDArray[np.uint8]:
+        path = self.root / self.paths[row]
+        try:
+            data = np.fromfile(path, np.uint8)
+        except OSError:
+            data = np.empty(0, np.uint8)
+        image = decode(data) if data.size == self.sizes[row] else None
+        if image is None:
+            raise AvceError(
+                f"{path} cannot be read or has changed since the images were checked. Repair it, delete "
+                f"{self.checked} so that all images are checked again, and start again."
+            )
+        return crop_face(image, _face(self.boxes[row].tolist()), self.side, self.margin)
+
+
+def decode_all(files: ImageFiles) -> Iterator[NDArray[np.uint8]]:
+    """All images in order, decoded in threads and with a progress bar."""
+    starts = range(0, len(files), _AT_A_TIME)
+    with ThreadPoolExecutor() as pool:
+        for start in track(starts, "Decoding images", len(starts)):
+            yield from pool.map(files.__getitem__, range(start, min(start + _AT_A_TIME, len(files))))
+
+
+def _face(box: Sequence[int]) -> Box | None:
+    return Box(*box) if box[2] else None
