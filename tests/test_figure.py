@@ -11,7 +11,7 @@ import pytest
 
 from avce_pl.cli.main import app
 from avce_pl.errors import AvceError
-from avce_pl.explain.figures import Choice, make_figures
+from avce_pl.explain.figures import FigureChoice, make_figures
 from avce_pl.explain.run import explain_run
 from avce_pl.runs.predictions import open_runs
 
@@ -95,7 +95,7 @@ def test_a_dead_network_and_a_head_without_maps_are_told(folder: Path, tmp_path:
     kept.support[:4] = [1, 1, 1, 5]
     kept.latent[:] = 2
     kept.save(folder / "explain" / "survey.npz")
-    made = make_figures("figure4", [run], tmp_path, Choice())
+    made = make_figures("figure4", [run], tmp_path, FigureChoice())
     (note,) = [note for note in made.notes if "H has no gradient" in note]
     found = [int(number) for number in re.findall(r"at (\d+)", note)]
     already = int((~kept.maps[4:, 2:].any(axis=(1, 2, 3))).sum())
@@ -103,4 +103,4 @@ def test_a_dead_network_and_a_head_without_maps_are_told(folder: Path, tmp_path:
     assert found[1] + found[2] == found[0]
     assert found[1] >= 3
     with pytest.raises(AvceError, match="the network is dead"):
-        make_figures("figure5", [run], tmp_path, Choice())
+        make_figures("figure5", [run], tmp_path, FigureChoice())

@@ -9,7 +9,7 @@ import typer
 
 from avce_pl.cli.arguments import require_writable
 from avce_pl.errors import AvceError
-from avce_pl.utils.files import atomic_path, atomic_write
+from avce_pl.utils.files import atomic_path
 from avce_pl.utils.resources import ROOT
 
 data = typer.Typer(no_args_is_help=True, help="Data sets: check them, cut faces out of videos, make procedural ones.")
@@ -130,6 +130,7 @@ def check(
     from avce_pl.config.open_dataset import open_dataset
     from avce_pl.dataset.check.check import check as examine
     from avce_pl.dataset.check.samples import REGIONS
+    from avce_pl.report.output import write_output
     from avce_pl.report.pages.check import check_page
     from avce_pl.report.pages.check_text import print_check
 
@@ -137,10 +138,7 @@ def check(
     made = examine(open_dataset(dataset, root, [*(options or []), *chosen]), dataset)
     if html is not None:
         require_writable(html.parent)
-        try:
-            atomic_write(html, check_page(made.record, made.samples, REGIONS))
-        except OSError as error:
-            raise AvceError(f"{html} cannot be written: {error.strerror}. Choose another file.") from None
+        write_output(html, check_page(made.record, made.samples, REGIONS))
     if as_json:
         typer.echo(json.dumps(made.record))
     else:

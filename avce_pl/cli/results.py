@@ -17,15 +17,13 @@ def table(
     out: Annotated[Path | None, typer.Option(help="Folder to write to; the sweep's own if not given.")] = None,
 ) -> None:
     """Makes a table from run folders alone, also while the sweep is still running: .md, .csv, .tex and .png."""
-    from avce_pl.report.tables.picture import draw_confusions, draw_table
+    from avce_pl.report.tables.picture import write_pictures
     from avce_pl.report.tables.table import make_table
 
     made = make_table(name, outputs, dataset, parse_numbers(seeds, "--seeds"))
     folder = out or outputs / name
     require_writable(folder)
-    paths = [*made.write(folder, name), draw_table(made, folder / f"{name}.png")]
-    if made.confusions:
-        paths.append(draw_confusions(made, folder / f"{name}_confusion.png"))
+    paths = [*made.write(folder, name), *write_pictures(made, folder, name)]
     typer.echo(made.markdown())
     typer.echo("files: " + ", ".join(str(path) for path in paths))
 
@@ -50,7 +48,7 @@ def figure(
     ] = None,
 ) -> None:
     """Draws the paper's figures and further analyses from run folders: .png, .svg and the numbers as .json."""
-    from avce_pl.explain.figures import Choice, make_figures
+    from avce_pl.explain.figures import FigureChoice, make_figures
     from avce_pl.runs.predictions import open_runs, runs_of_sweep
 
     folders = [*(runs or []), *(more or [])]
@@ -60,7 +58,7 @@ def figure(
     out = out or (outputs if folders else outputs / (sweep or "figures")) / "figures"
     if not folders:
         folders, notes = runs_of_sweep(outputs / (sweep or "figures"))
-    choice = Choice(video, parse_numbers(frames, "--frames"), parse_numbers(images, "--images"))
+    choice = FigureChoice(video, parse_numbers(frames, "--frames"), parse_numbers(images, "--images"))
     opened = open_runs(folders)
     require_writable(out)
     made = make_figures(name, opened, out, choice, notes)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from avce_pl.errors import AvceError
-from avce_pl.runs.records import CHOICES
+from avce_pl.runs.records import CHOICES, short_name
 from avce_pl.utils.text import nearest
 
 Section = dict[str, Any]
@@ -96,16 +96,19 @@ class Settings(BaseModel):
     logger: LoggerSettings
 
     @property
+    def choices(self) -> dict[str, str]:
+        """The options that name the run, by group."""
+        return {group: getattr(self, group)["name"] for group in CHOICES}
+
+    @property
     def label(self) -> str:
-        """A short name of the run, such as ``al-avce-hard-s0`` or ``al-caf-none-s0``."""
-        what = self.crl_formula if self.method["name"] == "avce" else self.method
-        return f"{self.backbone['name']}-{what['name']}-{self.mining['name']}-s{self.seed}"
+        """The run's short name; see `short_name`."""
+        return short_name(self.choices, self.seed)
 
     @property
     def folder(self) -> Path:
         """The run's folder, made of the names of what was chosen; no timestamps."""
-        names = (getattr(self, group)["name"] for group in CHOICES)
-        return self.output_root.joinpath(self.name, *names, f"seed_{self.seed}")
+        return self.output_root.joinpath(self.name, *self.choices.values(), f"seed_{self.seed}")
 
 
 _RETIRED = {"method": {"standardise": False}}

@@ -28,7 +28,7 @@ _FINE = 6  # cells along the side of a map that shows parts of a face
 
 
 @dataclass(frozen=True)
-class Choice:
+class FigureChoice:
     """What to show; None where the program chooses.
 
     Attributes:
@@ -55,14 +55,16 @@ class Drawing:
 
 
 @dataclass
-class Made:
+class WrittenFigures:
     """The files that were written, and sentences about what was left out or is to be kept in mind."""
 
     files: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def make_figures(name: str, runs: Sequence[Run], out: Path, choice: Choice, notes: Sequence[str] = ()) -> Made:
+def make_figures(
+    name: str, runs: Sequence[Run], out: Path, choice: FigureChoice, notes: Sequence[str] = ()
+) -> WrittenFigures:
     """Draws one figure, or all that the runs allow.
 
     Args:
@@ -78,7 +80,7 @@ def make_figures(name: str, runs: Sequence[Run], out: Path, choice: Choice, note
     Raises:
         AvceError: the figure cannot be drawn from these runs; for "all", none can.
     """
-    made = Made(notes=list(notes))
+    made = WrittenFigures(notes=list(notes))
     for each in FIGURES if name == "all" else [name]:
         try:
             drawings = FIGURES[each](runs, choice)
@@ -96,7 +98,7 @@ def make_figures(name: str, runs: Sequence[Run], out: Path, choice: Choice, note
     return made
 
 
-def _figure2(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
+def _figure2(runs: Sequence[Run], choice: FigureChoice) -> list[Drawing]:
     _require_few(runs)
     table = runs[0].table
     video, frames = video_frames(table, choice.video)
@@ -113,7 +115,7 @@ def _figure2(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
     return [Drawing("figure2", figure, runs, caption, [*missing_methods(runs), *_about(maps)], values)]
 
 
-def _figure3(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
+def _figure3(runs: Sequence[Run], choice: FigureChoice) -> list[Drawing]:
     _require_few(runs)
     shown, many = _shown_and_many(runs, choice)
     figure, values = draw_methods(runs, shown, many)
@@ -124,7 +126,7 @@ def _figure3(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
     return [Drawing("figure3", figure, runs, caption, [*missing_methods(runs), *_about(many)], values)]
 
 
-def _figure4(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
+def _figure4(runs: Sequence[Run], choice: FigureChoice) -> list[Drawing]:
     _require_few(runs)
     shown, many = _shown_and_many(runs, choice)
     with_head = [position for position, one in enumerate(many) if "H valence" in one.outputs]
@@ -148,7 +150,7 @@ def _figure4(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
     return drawings
 
 
-def _figure5(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
+def _figure5(runs: Sequence[Run], choice: FigureChoice) -> list[Drawing]:
     explained, alive, notes = [], [], missing_methods(runs)
     for run in runs:
         one = _explain(run, evenly(len(run.table), _MANY), "survey.npz")
@@ -170,7 +172,7 @@ def _figure5(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
     return [Drawing("figure5", figure, alive, caption, notes, values)]
 
 
-def _analysis(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
+def _analysis(runs: Sequence[Run], choice: FigureChoice) -> list[Drawing]:
     require_same_faces(runs)
     figure, values = draw_analysis(runs)
     unit = values["unit"]
@@ -184,7 +186,7 @@ def _analysis(runs: Sequence[Run], choice: Choice) -> list[Drawing]:
     return [Drawing("analysis", figure, runs, caption, few, values)]
 
 
-FIGURES: dict[str, Callable[[Sequence[Run], Choice], list[Drawing]]] = {
+FIGURES: dict[str, Callable[[Sequence[Run], FigureChoice], list[Drawing]]] = {
     "figure2": _figure2,
     "figure3": _figure3,
     "figure4": _figure4,
@@ -194,7 +196,7 @@ FIGURES: dict[str, Callable[[Sequence[Run], Choice], list[Drawing]]] = {
 """The figures by name."""
 
 
-def _shown_and_many(runs: Sequence[Run], choice: Choice) -> tuple[list[Explanation], list[Explanation]]:
+def _shown_and_many(runs: Sequence[Run], choice: FigureChoice) -> tuple[list[Explanation], list[Explanation]]:
     """Of each run the faces to show, and those to measure."""
     table = runs[0].table
     if choice.images:

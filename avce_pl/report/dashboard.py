@@ -1,7 +1,6 @@
 """W&B dashboards as code: one saved view for each table of the paper, and one for all runs."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +11,8 @@ from wandb_workspaces.reports.v2 import interface as wr
 from wandb_workspaces.workspaces import interface as ws
 
 from avce_pl.errors import AvceError
-from avce_pl.report.tables.table import read_layout
+from avce_pl.report.output import write_output
+from avce_pl.report.tables.layout import read_layout
 from avce_pl.utils.resources import ROOT
 
 _NOTE = (
@@ -74,12 +74,7 @@ def write_dashboard(out: Path, entity: str | None, project: str, *, publish: boo
             specifications.append(view._to_model().model_dump(mode="json", by_alias=True, exclude_none=True))
     except (wandb.errors.Error, OSError, RuntimeError, ValueError) as error:  # what the client raises for a bad answer
         raise AvceError(f"W&B did not take the views: {error}") from None
-    temporary = out.with_name(out.name + ".tmp")
-    try:
-        temporary.write_text(json.dumps(specifications, indent=1), encoding="utf-8")
-        os.replace(temporary, out)
-    except OSError as error:
-        raise AvceError(f"{out} cannot be written: {error.strerror}. Choose another file with --out.") from None
+    write_output(out, json.dumps(specifications, indent=1))
     return addresses
 
 

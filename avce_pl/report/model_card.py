@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from avce_pl.errors import AvceError
+from avce_pl.report.output import write_output
 from avce_pl.report.statistics import AXES, RESAMPLES, intervals, resampling_unit
 from avce_pl.report.summary import METRICS
 from avce_pl.report.tables.contrast import contrast_state, describe_contrast
@@ -37,26 +38,21 @@ def write_model_card(folder: Path) -> Path:
     Raises:
         AvceError: the folder holds no finished run, is damaged, or cannot be written.
     """
+    return write_output(folder / "MODEL_CARD.md", _card(folder))
+
+
+def _card(folder: Path) -> str:
     if not (folder / "config.yaml").is_file():
         raise AvceError(f"{folder} holds no run. Give the folder that `python run.py` printed at its end.")
     config = read_config(folder)
     if config["dataset"]["name"] == "official":
-        return _write(folder, _imported(config))
+        return _imported(config)
     record = read_metrics(folder)
     if not record:
         raise AvceError(f"{folder} has not finished its training. Let it finish first: run its command again.")
     if "classes" in record["data"]:
         raise AvceError(f"{folder} tells expressions apart; model cards are written for valence and arousal.")
-    return _write(folder, _trained(config, record, read_predictions(folder)))
-
-
-def _write(folder: Path, text: str) -> Path:
-    card = folder / "MODEL_CARD.md"
-    try:
-        card.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise AvceError(f"{card} cannot be written: {error.strerror}.") from None
-    return card
+    return _trained(config, record, read_predictions(folder))
 
 
 def _trained(config: Mapping[str, Any], record: Mapping[str, Any], table: pd.DataFrame) -> str:

@@ -25,7 +25,7 @@ State = Literal["done", "failed", "unfinished"]
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """One run folder, as it is at this moment.
 
     Attributes:
@@ -49,7 +49,21 @@ class Record:
         return tuple(self.choices[key] for key in keys)
 
 
-def read_records(folder: Path) -> list[Record]:
+def short_name(choices: Mapping[str, str], seed: int) -> str:
+    """A run's short name, such as ``al-avce-hard-s0``, ``al-caf-none-s0`` or ``al-mine-infonce-none-s0``.
+
+    It leaves out ``method=avce``, which is named by its contrastive formula, and the formula of methods without one.
+
+    Args:
+        choices: The options that name it, by group (`CHOICES`).
+        seed: Its seed.
+    """
+    method, formula = choices["method"], choices["crl_formula"]
+    named = [formula] if method == "avce" else [method] if formula == "none" else [method, formula]
+    return "-".join([choices["backbone"], *named, choices["mining"], f"s{seed}"])
+
+
+def read_records(folder: Path) -> list[RunRecord]:
     """All runs below ``<output_root>/<name>``, ordered by path.
 
     Raises:
@@ -58,14 +72,14 @@ def read_records(folder: Path) -> list[Record]:
     return list(_records(folder))
 
 
-def _records(root: Path) -> Iterator[Record]:
+def _records(root: Path) -> Iterator[RunRecord]:
     for folder in sorted(root.glob(PATTERN)):
         parts, number = folder.relative_to(root).parts, folder.name.removeprefix("seed_")
         if not number.isdecimal():
             raise AvceError(f"{folder} is not a run's folder: no number follows seed_. Move it away or delete it.")
         done = (folder / "metrics.json").exists()
         state: State = "failed" if (folder / "failed.txt").exists() else "done" if done else "unfinished"
-        yield Record(
+        yield RunRecord(
             folder=folder,
             choices=dict(zip(CHOICES, parts, strict=False)),
             seed=int(number),
@@ -126,7 +140,7 @@ def tested_on_validation(metrics: Mapping[str, Any]) -> bool:
     return bool(metrics.get("data", {}).get("test_split") == "val")
 
 
-def updates(record: Record) -> int | None:
+def updates(record: RunRecord) -> int | None:
     """The batches that a finished run trained on, ``None`` where neither its record nor its settings say so."""
     if "updates" in record.metrics:
         return int(record.metrics["updates"])

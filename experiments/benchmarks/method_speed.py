@@ -34,9 +34,9 @@ from torch.utils.data import DataLoader
 from avce_pl.config.override_errors import CONF
 from avce_pl.config.settings import Settings, read_settings
 from avce_pl.method.base import Method
-from avce_pl.report.tables.layout import MISSING, Layout, Row
-from avce_pl.report.tables.picture import draw_table
-from avce_pl.report.tables.table import Table
+from avce_pl.report.tables.layout import MISSING, Row, TableLayout
+from avce_pl.report.tables.picture import write_pictures
+from avce_pl.report.tables.table import ResultTable
 from avce_pl.training.build import build_datamodule, build_module
 from avce_pl.utils.resources import ROOT
 
@@ -152,7 +152,7 @@ def measure(count: int, size: int, batch_size: int) -> dict[Row, dict[str, list[
     return found
 
 
-def make_table(found: dict[Row, dict[str, list[float]]], notes: list[str]) -> Table:
+def make_table(found: dict[Row, dict[str, list[float]]], notes: list[str]) -> ResultTable:
     """The table: means of milliseconds and of their ratios to the Baseline, and the paper's."""
     paper = pd.read_csv(ROOT / "experiments" / "paper" / "speed.csv", comment="#").set_index("method")
     lines = []
@@ -178,8 +178,8 @@ def make_table(found: dict[Row, dict[str, list[float]]], notes: list[str]) -> Ta
                 }
             )
     names = {"method": NAMES, "feature_transform": {}}
-    layout = Layout("Speed: milliseconds, and ratios to the Baseline", names, METRICS, decimals=2)
-    return Table(layout, "synthetic", pd.DataFrame(lines), notes)
+    layout = TableLayout("Speed: milliseconds, and ratios to the Baseline", names, METRICS, decimals=2)
+    return ResultTable(layout, "synthetic", pd.DataFrame(lines), notes)
 
 
 def main() -> None:
@@ -219,7 +219,7 @@ def main() -> None:
     if arguments.updates < 100 or arguments.image_size != 224:
         notes.append("Not the paper's protocol: that has 100 updates at 224 px.")
     table = make_table(found, notes)
-    paths = [*table.write(arguments.out, "speed"), draw_table(table, arguments.out / "speed.png")]
+    paths = [*table.write(arguments.out, "speed"), *write_pictures(table, arguments.out, "speed")]
     values = table.lines.set_index(["method", "feature_transform", "metric"]).round(3).astype(object)
     values = values.where(values.notna(), None)
     record = {"machine": machine, "batch": arguments.batch, "image_size": arguments.image_size, "notes": notes}

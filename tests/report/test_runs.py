@@ -10,6 +10,7 @@ import pytest
 
 from avce_pl.errors import AvceError
 from avce_pl.runs.predictions import missing_methods, open_runs, require_same_faces, runs_of_sweep
+from avce_pl.runs.records import short_name
 
 
 def write_run(root: Path, method: str = "avce", formula: str = "avce", seed: int = 0, faces: int = 30) -> Path:
@@ -91,3 +92,18 @@ def test_what_is_no_run_for_valence_and_arousal_is_a_sentence(tmp_path: Path) ->
     (folder / "metrics.json").write_text(json.dumps(record | {"data": {"classes": ["Happy"]}}))
     with pytest.raises(AvceError, match="tells expressions apart"):
         open_runs([folder])
+
+
+@pytest.mark.parametrize(
+    ("method", "formula", "name"),
+    [
+        ("avce", "avce", "al-avce-hard-s1"),
+        ("avce", "none", "al-none-hard-s1"),
+        ("caf", "none", "al-caf-hard-s1"),
+        ("baseline", "none", "al-baseline-hard-s1"),
+        ("mine", "infonce", "al-mine-infonce-hard-s1"),
+    ],
+)
+def test_the_short_name_of_a_run_tells_methods_and_formulas_apart(method: str, formula: str, name: str) -> None:
+    choices = {"dataset": "csv", "method": method, "backbone": "al", "crl_formula": formula, "mining": "hard"}
+    assert short_name(choices, 1) == name

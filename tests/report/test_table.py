@@ -14,8 +14,9 @@ import scipy.stats
 
 from avce_pl.errors import AvceError
 from avce_pl.report.figures.run import caption
-from avce_pl.report.tables.picture import draw_confusions, draw_table
-from avce_pl.report.tables.table import make_table, read_layout
+from avce_pl.report.tables.layout import read_layout
+from avce_pl.report.tables.picture import write_pictures
+from avce_pl.report.tables.table import make_table
 from avce_pl.utils.resources import ROOT
 
 FORMULAS, MININGS = ("infonce", "barlow_twins", "avce"), ("none", "debiased", "hard")
@@ -112,7 +113,8 @@ def test_files_and_picture(outputs: Path, tmp_path: Path) -> None:
     assert latex.count("\\\\") == 12
     assert "synthetic\\_video" in latex
     assert "±" not in latex
-    assert draw_table(table, tmp_path / "out/table2.png").stat().st_size > 20_000
+    assert [path.name for path in write_pictures(table, tmp_path / "out", "table2")] == ["table2.png"]
+    assert (tmp_path / "out/table2.png").stat().st_size > 20_000
 
 
 @pytest.mark.parametrize(("dataset", "said"), [("synthetic", True), ("synthetic_video", True), ("csv", False)])
@@ -206,7 +208,9 @@ def test_every_table_prints_what_is_published_and_asks_for_what_its_sweeps_have(
     for key, options in layout.rows.items():
         folders = {path.stem for path in (ROOT / "conf" / key).glob("*.yaml")}
         assert set(options) <= folders, "a row is an option"
-    assert draw_table(table, tmp_path / "table.png").stat().st_size > 10_000
+    pictures = write_pictures(table, tmp_path, "table")
+    assert len(pictures) == (2 if name == "table3" else 1)
+    assert all(path.stat().st_size > 10_000 for path in pictures)
     assert latex_is_plain(table.latex())
     if name == "table1":
         assert "| Jang et al. † " in text
@@ -216,7 +220,7 @@ def test_every_table_prints_what_is_published_and_asks_for_what_its_sweeps_have(
         assert "† as published, on affectnet; not trained here." in text
     if name == "table3":
         assert table.confusions == [(("avce",), ["a", "b"], [[3, 1], [0, 4]])]
-        assert draw_confusions(table, tmp_path / "confusion.png").stat().st_size > 10_000
+        assert pictures[1].name == "table_confusion.png"
 
 
 def latex_is_plain(latex: str) -> bool:

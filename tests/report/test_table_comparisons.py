@@ -24,10 +24,10 @@ from avce_pl.errors import AvceError
 from avce_pl.report.figures.run import caption
 from avce_pl.report.pages.report import report_page
 from avce_pl.report.tables.contrast import contrast_state, describe_contrast
-from avce_pl.report.tables.layout import options
+from avce_pl.report.tables.layout import options, read_layout
 from avce_pl.report.tables.picture import draw_table
 from avce_pl.report.tables.settings import read_paper_settings
-from avce_pl.report.tables.table import Table, make_table, read_layout
+from avce_pl.report.tables.table import ResultTable, make_table
 from avce_pl.runs.identity import settings_identity
 from avce_pl.runs.records import is_procedural, read_metrics
 from avce_pl.synthesis.writers import write_csv
@@ -69,39 +69,25 @@ def write(
     return folder
 
 
-def line(table: Table, row: tuple[str, ...], metric: str = "test/ccc_valence") -> pd.Series:
+def line(table: ResultTable, row: tuple[str, ...], metric: str = "test/ccc_valence") -> pd.Series:
     chosen = (table.lines[list(table.layout.rows)] == list(row)).all(axis=1) & (table.lines["metric"] == metric)
     return table.lines[chosen].iloc[0]
 
 
-def note(table: Table, start: str) -> str:
+def note(table: ResultTable, start: str) -> str:
     return next((text for text in table.notes if text.startswith(start)), "")
 
 
-def formats(table: Table, folder: Path) -> dict[str, str]:
+def formats(table: ResultTable, folder: Path) -> dict[str, str]:
     """The text of every format, that of the picture too."""
     texts = {path.suffix: path.read_text(encoding="utf-8") for path in table.write(folder, "t")}
-    return texts | {"png": drawn(table, folder / "t.png")}
+    return texts | {"png": drawn(table)}
 
 
-def picture(table: Table, path: Path) -> Figure:
-    kept: list[Figure] = []
-    save = Figure.savefig
-
-    def keep(figure: Figure, *arguments: Any, **options: Any) -> None:
-        kept.append(figure)
-        save(figure, *arguments, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", keep)
-        draw_table(table, path)
-    (figure,) = kept
-    return figure
-
-
-def drawn(table: Table, path: Path) -> str:
+def drawn(table: ResultTable) -> str:
     """All text of the picture."""
-    figure = picture(table, path)
+    figure = draw_table(table)
+    figure.draw_without_rendering()
     texts = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
     return " ".join(" ".join(texts).split())
 
@@ -194,16 +180,16 @@ def test_one_run_has_no_error_bar(tmp_path: Path) -> None:
     write(tmp_path, "avce", 0, contrast=ALIVE)
     table = make_table("table2", tmp_path)
     assert "±" not in "".join("".join(cells) for cells in table.cells)
-    assert not bars(picture(table, tmp_path / "one.png"))
-    text = drawn(table, tmp_path / "one.png")
+    assert not bars(draw_table(table))
+    text = drawn(table)
     assert "one run" in text
     assert "±" not in text
     write(tmp_path, "avce", 1, values=(0.6, 0.6), contrast=ALIVE)
     table = make_table("table2", tmp_path)
-    assert "mean ± sd" in drawn(table, tmp_path / "two.png")
-    assert len(bars(picture(table, tmp_path / "two.png"))) == 3  # one row, two metrics, one legend
+    assert "mean ± sd" in drawn(table)
+    assert len(bars(draw_table(table))) == 3  # one row, two metrics, one legend
     write(tmp_path, "infonce", 0, contrast=ALIVE)
-    assert len(bars(picture(make_table("table2", tmp_path), tmp_path / "two.png"))) == 3
+    assert len(bars(draw_table(make_table("table2", tmp_path)))) == 3
 
 
 def test_table5_is_made_of_the_runs_of_table2(compared: tuple[Path, dict[str, np.ndarray]]) -> None:

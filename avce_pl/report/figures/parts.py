@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from avce_pl.report.figures import style
+from avce_pl.report.output import write_output
 from avce_pl.report.statistics import AXES
 from avce_pl.runs.predictions import Run
 from avce_pl.runs.records import tested_on_validation
@@ -76,7 +77,10 @@ def write_figure(
     Returns:
         The files.
     """
-    pictures = style.save(figure, out / name)
+    pictures = [
+        style.write_png(figure, out / f"{name}.png"),
+        write_output(out / f"{name}.svg", style.svg(figure, name)),
+    ]
     described = [
         {
             "label": run.label,
@@ -97,9 +101,7 @@ def write_figure(
         "runs": described,
         "values": _plain(values),
     }
-    path = out / f"{name}.json"
-    style.write(path, json.dumps(content, indent=1, allow_nan=False).encode())
-    return [*pictures, path]
+    return [*pictures, write_output(out / f"{name}.json", json.dumps(content, indent=1, allow_nan=False))]
 
 
 def empty_axes(axes: Axes) -> None:

@@ -1,6 +1,5 @@
 """Pictures of label histograms over the valence/arousal plane."""
 
-import io
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -34,6 +33,4 @@ def draw_plane(histogram: Sequence[Sequence[float]]) -> bytes:
         axes.set_ylabel("arousal", color=_TEXT)
         axes.set_xticks([-1, 0, 1])
         axes.set_yticks([-1, 0, 1])
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", transparent=True)
-    return picture.getvalue()
+    return style.png(figure, transparent=True)

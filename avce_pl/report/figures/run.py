@@ -57,9 +57,7 @@ def draw_run(folder: Path, record: dict[str, Any]) -> Path:
                 agreement(axes, table, record, name, colour)
             learning_curve(bottom.subplots(), history, CCC, "CCC")
         figure.suptitle(caption(record, len(table)), fontsize=11, color="#374151")
-        path = folder / "figure.png"
-        figure.savefig(path, format="png")
-    return path
+    return style.write_png(figure, folder / "figure.png")
 
 
 def caption(record: dict[str, Any], faces: int) -> str:

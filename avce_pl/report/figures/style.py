@@ -1,7 +1,6 @@
 """One look for every figure: readable in print and in grey."""
 
 import io
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from avce_pl.errors import AvceError
+from avce_pl.report.output import write_output
 
 VALENCE = "#c2410c"  # dark orange
 AROUSAL = "#1d4ed8"  # blue, darker than the orange in grey
@@ -49,36 +48,30 @@ SEQUENTIAL = "viridis"  # its lightness rises evenly, for grey and for the colou
 QUADRANTS = ("#f59e0b", "#b91c1c", "#1e3a8a", "#34d399")  # of different lightness, for grey
 MARKERS = ("o", "^", "s", "D")
 
-_WRITTEN = ("png", "svg")
+
+def png(figure: Figure, *, transparent: bool = False) -> bytes:
+    """A figure as a PNG; the same figure gives the same bytes."""
+    drawn = io.BytesIO()
+    with mpl.rc_context(RC):
+        figure.savefig(drawn, format="png", transparent=transparent)
+    return drawn.getvalue()
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Writes ``<stem>.png`` and ``<stem>.svg``; the same figure gives the same bytes, and a file appears whole or not.
+def svg(figure: Figure, name: str) -> bytes:
+    """A figure as an SVG; the same figure and name give the same bytes."""
+    drawn = io.BytesIO()
+    with mpl.rc_context(RC | {"svg.hashsalt": name}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    return _numbered(drawn.getvalue())
+
+
+def write_png(figure: Figure, path: Path) -> Path:
+    """Writes a figure as a PNG and returns its path.
 
     Raises:
-        AvceError: the folder cannot be written.
+        AvceError: the file cannot be written.
     """
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in _WRITTEN]
-    with mpl.rc_context(RC | {"svg.hashsalt": stem.name}):
-        for kind, path in zip(_WRITTEN, paths, strict=True):
-            drawn = io.BytesIO()
-            figure.savefig(drawn, format=kind, metadata={"Date": None} if kind == "svg" else None)
-            write(path, drawn.getvalue() if kind == "png" else _numbered(drawn.getvalue()))
-    return paths
-
-
-def write(path: Path, content: bytes) -> None:
-    """Writes a file that appears whole or not.
-
-    Raises:
-        AvceError: the folder cannot be written.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise AvceError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from None
+    return write_output(path, png(figure))
 
 
 def _numbered(svg: bytes) -> bytes:

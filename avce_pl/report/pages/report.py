@@ -1,19 +1,21 @@
 """Everything below one ``output_root`` as one HTML page: tables, figures, measurements, and every run."""
 
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from avce_pl.errors import AvceError
+from avce_pl.report.figures import style
+from avce_pl.report.output import write_output
 from avce_pl.report.pages.html import frame, image, page, table
-from avce_pl.report.pages.run_facts import curves, facts, failure, label
+from avce_pl.report.pages.run_facts import curves, facts, failure
 from avce_pl.report.tables.contrast import DEAD, contrast_state
+from avce_pl.report.tables.layout import MISSING, read_layout
 from avce_pl.report.tables.picture import draw_table
-from avce_pl.report.tables.table import MISSING, make_table, read_layout, read_table_records
-from avce_pl.runs.records import OPTIMISTIC, Record, is_procedural, read_records, tested_on_validation
+from avce_pl.report.tables.table import make_table, read_table_records
+from avce_pl.runs.records import OPTIMISTIC, RunRecord, is_procedural, read_records, short_name, tested_on_validation
 from avce_pl.utils.resources import ROOT
 
 _COLUMNS = {
@@ -65,18 +67,15 @@ def report_page(outputs: Path) -> str:
 
 
 def write_report(outputs: Path, out: Path) -> None:
-    """Writes the page of `report_page`; the file appears whole or not at all."""
-    text = report_page(outputs)
-    temporary = out.with_name(out.name + ".tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(out)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise AvceError(f"{out} cannot be written: {error.strerror}. Choose another file.") from None
+    """Writes the page of `report_page` atomically.
+
+    Raises:
+        AvceError: see `report_page`, or the file cannot be written.
+    """
+    write_output(out, report_page(outputs))
 
 
-def _state(runs: Sequence[Record]) -> Iterator[str]:
+def _state(runs: Sequence[RunRecord]) -> Iterator[str]:
     """What a reader has to know before any number."""
     if not runs:
         return
@@ -104,21 +103,21 @@ def _number_of_runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count:,} runs"
 
 
-def _contrast(record: Record) -> str:
+def _contrast(record: RunRecord) -> str:
     state = contrast_state(record.choices, record.metrics)
     return MISSING if state == "none" or record.state != "done" else state
 
 
-def _tested_on(record: Record) -> str:
+def _tested_on(record: RunRecord) -> str:
     split = record.metrics.get("data", {}).get("test_split")
     return {"val": "validation"}.get(split, split) or MISSING
 
 
-def _of_run(record: Record, key: str) -> str:
+def _of_run(record: RunRecord, key: str) -> str:
     return str(record.metrics.get("run", {}).get(key) or MISSING)
 
 
-def _tables(outputs: Path, records: Mapping[str, Sequence[Record]]) -> Iterator[str]:
+def _tables(outputs: Path, records: Mapping[str, Sequence[RunRecord]]) -> Iterator[str]:
     paper = sorted(file.stem for file in (ROOT / "experiments" / "tables").glob("*.yaml"))
     others = [name for name, found in records.items() if name not in paper and len(found) > 1]
     missing = []
@@ -135,8 +134,7 @@ def _tables(outputs: Path, records: Mapping[str, Sequence[Record]]) -> Iterator[
             yield f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in made.notes)}</ul>"
             if made.lines["mean"].isna().all():
                 continue  # no run of it has finished
-            with tempfile.TemporaryDirectory() as folder:
-                picture = draw_table(made, Path(folder) / "table.png").read_bytes()
+            picture = style.png(draw_table(made))
             yield _figure("png", picture, f"{made.layout.title}, on {dataset}: the same numbers as a picture")
         for file in sorted((outputs / name).glob("*.png")):
             if file.stem != name:  # such as confusion matrices
@@ -217,7 +215,7 @@ def _cell(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _failures(outputs: Path, runs: Iterable[Record]) -> Iterator[str]:
+def _failures(outputs: Path, runs: Iterable[RunRecord]) -> Iterator[str]:
     for record in runs:
         if text := failure(record):
             where = escape(str(record.folder.relative_to(outputs))).replace("/", "/<wbr>")
@@ -225,7 +223,7 @@ def _failures(outputs: Path, runs: Iterable[Record]) -> Iterator[str]:
             yield f"<details><summary><b>{where}</b> {last}</summary><pre>{escape(text)}</pre></details>"
 
 
-def _runs(outputs: Path, runs: Sequence[Record]) -> list[str]:
+def _runs(outputs: Path, runs: Sequence[RunRecord]) -> list[str]:
     metrics = {key: title for key, title in _COLUMNS.items() if any(key in r.metrics.get("test", {}) for r in runs)}
     numbers = ("seed", *metrics.values(), "seconds")
     lines = []
@@ -241,7 +239,7 @@ def _runs(outputs: Path, runs: Sequence[Record]) -> list[str]:
             "seed": str(record.seed),
             **{key: _of_run(record, key) for key in ("commit", "seconds", "finished")},
         }
-        name = escape(label(record))
+        name = escape(short_name(record.choices, record.seed))
         lines.append(
             f"<tr><td><input type=checkbox aria-label='Draw the curve of {name}' value={number}>"
             f"<td class=text><button>{name}</button>"
@@ -267,7 +265,7 @@ def _runs(outputs: Path, runs: Sequence[Record]) -> list[str]:
     ]
 
 
-def _run_warnings(record: Record) -> Iterator[str]:
+def _run_warnings(record: RunRecord) -> Iterator[str]:
     """What is shown with a run and with its learning curve."""
     if is_procedural(record.choices["dataset"], record.metrics):
         yield _PROCEDURAL
@@ -277,7 +275,7 @@ def _run_warnings(record: Record) -> Iterator[str]:
         yield "dead contrast, trained without it"
 
 
-def _data(outputs: Path, runs: Iterable[Record]) -> str:
+def _data(outputs: Path, runs: Iterable[RunRecord]) -> str:
     """What the script shows; a setting that several runs share is there once."""
     settings: dict[str, int] = {}
     described = []
@@ -287,7 +285,7 @@ def _data(outputs: Path, runs: Iterable[Record]) -> str:
         words = {"name": where.parts[0], **record.choices, "seed": record.seed, "state": record.state}
         described.append(
             {
-                "label": label(record),
+                "label": short_name(record.choices, record.seed),
                 "where": str(where),
                 "words": [f"{key}={value}" for key, value in words.items()],
                 "note": "; ".join(_run_warnings(record)),

@@ -8,7 +8,7 @@ from typing import Any
 
 from avce_pl.errors import AvceError
 from avce_pl.report.tables.contrast import describe_contrast
-from avce_pl.runs.records import OPTIMISTIC, Record, is_procedural, tested_on_validation
+from avce_pl.runs.records import OPTIMISTIC, RunRecord, is_procedural, tested_on_validation
 
 POINTS = 100
 """A learning curve has no more of them on a page."""
@@ -16,12 +16,7 @@ POINTS = 100
 Facts = dict[str, dict[str, str]]
 
 
-def label(record: Record) -> str:
-    """The run's short name, such as ``al-avce-hard-s0``."""
-    return "-".join([*record.row(("backbone", "crl_formula", "mining")), f"s{record.seed}"])
-
-
-def facts(record: Record) -> Facts:
+def facts(record: RunRecord) -> Facts:
     """Data and protocol, metrics, contrast, commit, machine and versions of a run; section -> name -> printed value."""
     metrics = record.metrics
     data = dict(_flat("", metrics.get("data", {})))
@@ -52,7 +47,7 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def failure(record: Record) -> str:
+def failure(record: RunRecord) -> str:
     """The traceback of a failed run, without the folders of the machine it ran on; empty for the others."""
     if record.state != "failed":
         return ""

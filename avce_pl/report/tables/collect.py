@@ -8,24 +8,24 @@ import numpy as np
 import pandas as pd
 
 from avce_pl.report.statistics import mean_interval, paired_difference
-from avce_pl.report.tables.layout import Layout, Row
-from avce_pl.runs.records import Record, updates
+from avce_pl.report.tables.layout import Row, TableLayout
+from avce_pl.runs.records import RunRecord, updates
 
-Runs = Mapping[Row, Sequence[Record]]
+Runs = Mapping[Row, Sequence[RunRecord]]
 """The finished, comparable runs of every row of a table."""
 
 _BROUGHT = {"method": ("crl_formula", "mining", "optimizer")}
 """Groups whose choice a row's own choice brings along, so that they may differ between the rows of a table."""
 
 
-def alike(records: Sequence[Record], keys: Sequence[str]) -> tuple[list[Record], dict[str, list[Record]]]:
+def alike(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[list[RunRecord], dict[str, list[RunRecord]]]:
     """The runs that differ in nothing but the seed and what names their row, and the others by what they differ in.
 
     The settings that most runs have are the table's; within a row, those that most of its runs have.
     """
     named = {*keys, *(group for key in keys for group in _BROUGHT.get(key, ()))}
 
-    def part(record: Record, *, own: bool) -> dict[str, Any]:
+    def part(record: RunRecord, *, own: bool) -> dict[str, Any]:
         """The settings of what names the row, or all others."""
         return {k: v for k, v in record.settings.items() if k != "seed" and (k.split(".")[0] in named) is own}
 
@@ -35,8 +35,8 @@ def alike(records: Sequence[Record], keys: Sequence[str]) -> tuple[list[Record],
         rows.setdefault(record.row(keys), []).append(part(record, own=True))
     usual = {row: _most_common(settings) for row, settings in rows.items()}
     common = _most_common([part(record, own=False) for record in started]) if started else {}
-    same: list[Record] = []
-    other: dict[str, list[Record]] = {}
+    same: list[RunRecord] = []
+    other: dict[str, list[RunRecord]] = {}
     for record in started:
         reference = common | usual[record.row(keys)]
         mine = part(record, own=False) | part(record, own=True)
@@ -48,14 +48,14 @@ def alike(records: Sequence[Record], keys: Sequence[str]) -> tuple[list[Record],
     return same, other
 
 
-def has_few_updates(layout: Layout, run: Record) -> bool:
-    """Whether a run was trained from scratch on too few batches to say anything; see `Layout.least_updates`."""
+def has_few_updates(layout: TableLayout, run: RunRecord) -> bool:
+    """Whether a run was trained from scratch on too few batches to say anything; see `TableLayout.least_updates`."""
     scratch = run.settings.get("backbone.weights") is None and "init_from" not in run.settings
     count = updates(run)
     return scratch and count is not None and count < layout.least_updates
 
 
-def comparisons(layout: Layout, runs: Runs) -> int:
+def comparisons(layout: TableLayout, runs: Runs) -> int:
     """How many intervals of differences to the reference a table has: rows and metrics with two pairs or more."""
     reference = _reference(layout, runs)
     return sum(
@@ -66,8 +66,8 @@ def comparisons(layout: Layout, runs: Runs) -> int:
     )
 
 
-def lines(layout: Layout, rows: Sequence[Row], runs: Runs, *, procedural: bool) -> pd.DataFrame:
-    """One line per row and metric, size, number of updates, or measure of the contrast; see `Table`.
+def lines(layout: TableLayout, rows: Sequence[Row], runs: Runs, *, procedural: bool) -> pd.DataFrame:
+    """One line per row and metric, size, number of updates, or measure of the contrast; see `ResultTable`.
 
     Args:
         layout: How the table is shown.
@@ -124,7 +124,7 @@ def confusions(runs: Runs) -> list[tuple[Row, list[str], list[list[int]]]]:
     return found
 
 
-def value_of(run: Record, metric: str) -> float | None:
+def value_of(run: RunRecord, metric: str) -> float | None:
     """A number of a finished run: ``test/...``, ``parameters/...``, ``contrast/...`` or ``updates``.
 
     ``None`` where its record has none, or one that is not finite.
@@ -137,11 +137,11 @@ def value_of(run: Record, metric: str) -> float | None:
     return float(found) if isinstance(found, int | float) and np.isfinite(found) else None
 
 
-def _reference(layout: Layout, runs: Runs) -> Sequence[Record]:
+def _reference(layout: TableLayout, runs: Runs) -> Sequence[RunRecord]:
     return next((found for row, found in runs.items() if layout.is_reference(row)), ())
 
 
-def _by_seed(runs: Sequence[Record], metric: str) -> dict[int, float]:
+def _by_seed(runs: Sequence[RunRecord], metric: str) -> dict[int, float]:
     return {run.seed: value for run in runs if (value := value_of(run, metric)) is not None}
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from avce_pl.runs.records import Record
+from avce_pl.runs.records import RunRecord
 
 State = Literal["none", "not measured", "alive", "dead"]
 
@@ -43,7 +43,7 @@ def describe_contrast(record: Mapping[str, Any]) -> str:
     return f"dead ({numbers}): {DEAD}" if state == "dead" else f"alive ({numbers})"
 
 
-def contrast_of_runs(runs: Sequence[Record]) -> str | None:
+def contrast_of_runs(runs: Sequence[RunRecord]) -> str | None:
     """The contrast of the finished runs of one row, such as "0.45, 0.21"; ``None`` without a contrastive loss."""
     states = [contrast_state(run.choices, run.metrics) for run in runs]
     if all(state == "none" for state in states):

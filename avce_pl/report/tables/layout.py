@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from avce_pl.runs.records import CHOICES, Record
+from avce_pl.runs.records import CHOICES, RunRecord
 from avce_pl.utils.resources import ROOT
 
 MISSING = "–"
@@ -20,7 +20,7 @@ Row = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """How a table is shown, and what it should consist of.
 
     Attributes:
@@ -67,7 +67,7 @@ class Layout:
             found = found[found[key] == value] if key in found else found.iloc[:0]
         return dict(found.iloc[0]) if len(found) else {}
 
-    def has(self, record: Record) -> bool:
+    def has(self, record: RunRecord) -> bool:
         """Whether a run is one of this table."""
         return all(record.choices[key] in options for key, options in self.only.items())
 
@@ -101,7 +101,7 @@ class Layout:
         return ", ".join("/".join(row) for row in rows)
 
 
-def read_layout(name: str) -> Layout | None:
+def read_layout(name: str) -> TableLayout | None:
     """The layout of a table of the paper, ``None`` for a name that has none.
 
     Its presentation is ``experiments/tables/<name>.yaml``, its sweep ``conf/experiment/<name>.yaml``, the published
@@ -128,7 +128,7 @@ def read_layout(name: str) -> Layout | None:
         keep_default_na=False,  # "none" is an option
         na_values={metric: [""] for metric in shown["metrics"]},
     )
-    return Layout(**shown, asked=list(asked), seeds=list(seeds), published=published, folder=folder)
+    return TableLayout(**shown, asked=list(asked), seeds=list(seeds), published=published, folder=folder)
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def options(value: Any) -> list[str]:
     return [option.strip() for option in str(value).split(",")]
 
 
-def plain_layout(name: str, records: Sequence[Record]) -> Layout:
+def plain_layout(name: str, records: Sequence[RunRecord]) -> TableLayout:
     """The layout of a sweep that is not a table of the paper: its rows are named by what varies."""
     varying = [key for key in CHOICES if len({record.choices[key] for record in records}) > 1]
     metrics = {"test/accuracy": "accuracy", "test/accuracy_macro": "mean of classes", "test/f1_macro": "macro F1"}
@@ -153,7 +153,7 @@ def plain_layout(name: str, records: Sequence[Record]) -> Layout:
             for metric in ("ccc", "rmse")
             for axis in ("valence", "arousal")
         }
-    return Layout(
+    return TableLayout(
         title=f"Sweep {name}",
         rows={key: {} for key in varying or ["crl_formula"]},
         metrics=metrics,

@@ -7,14 +7,14 @@ import pandas as pd
 
 from avce_pl.report.tables.collect import Runs, comparisons, has_few_updates, value_of
 from avce_pl.report.tables.contrast import DEAD, contrast_state
-from avce_pl.report.tables.layout import Layout
+from avce_pl.report.tables.layout import TableLayout
 from avce_pl.report.tables.settings import departures, read_paper_settings, row_differences
-from avce_pl.runs.records import OPTIMISTIC, Record, tested_on_validation, updates
+from avce_pl.runs.records import OPTIMISTIC, RunRecord, tested_on_validation, updates
 
 _PAPER_MAP = 6  # side of AlexNet's last map at 224 px
 
 
-def warnings(layout: Layout, dataset: str, runs: Runs, *, procedural: bool) -> Iterator[str]:
+def warnings(layout: TableLayout, dataset: str, runs: Runs, *, procedural: bool) -> Iterator[str]:
     """What also every picture of the table has to say."""
     done = [run for found in runs.values() for run in found]
     if procedural:
@@ -29,10 +29,10 @@ def warnings(layout: Layout, dataset: str, runs: Runs, *, procedural: bool) -> I
 
 
 def notes(
-    layout: Layout,
-    records: Sequence[Record],
+    layout: TableLayout,
+    records: Sequence[RunRecord],
     runs: Runs,
-    other: Mapping[str, Sequence[Record]],
+    other: Mapping[str, Sequence[RunRecord]],
     lines: pd.DataFrame,
     seeds: Sequence[int],
 ) -> Iterator[str]:
@@ -43,12 +43,12 @@ def notes(
         records: All runs on its data set.
         runs: Those that are in it.
         other: Those that are not, by the settings they differ in.
-        lines: Its numbers, as in `Table`.
+        lines: Its numbers, as in `ResultTable`.
         seeds: The seeds that were asked for.
     """
     keys = list(layout.rows)
 
-    def named(record: Record) -> str:
+    def named(record: RunRecord) -> str:
         return "/".join([*record.row(keys), f"seed {record.seed}"])
 
     done = [run for found in runs.values() for run in found]
@@ -125,7 +125,7 @@ def _contrast(runs: Runs) -> Iterator[str]:
         yield f"Contrast not measured{which} (older runs): whether it was alive or dead is not known."
 
 
-def _few_updates(layout: Layout, runs: Runs) -> Iterator[str]:
+def _few_updates(layout: TableLayout, runs: Runs) -> Iterator[str]:
     few = {row: found for row, found in runs.items() if any(has_few_updates(layout, run) for run in found)}
     if few:
         counts = sorted({updates(run) or 0 for found in few.values() for run in found if has_few_updates(layout, run)})
@@ -138,7 +138,7 @@ def _few_updates(layout: Layout, runs: Runs) -> Iterator[str]:
         )
 
 
-def _comparisons(layout: Layout, runs: Runs, lines: pd.DataFrame) -> Iterator[str]:
+def _comparisons(layout: TableLayout, runs: Runs, lines: pd.DataFrame) -> Iterator[str]:
     if not layout.reference:
         return
     row = next((row for row in runs if layout.is_reference(row)), None)
@@ -167,7 +167,7 @@ def _comparisons(layout: Layout, runs: Runs, lines: pd.DataFrame) -> Iterator[st
         )
 
 
-def _budget(done: Sequence[Record]) -> Iterator[str]:
+def _budget(done: Sequence[RunRecord]) -> Iterator[str]:
     """How long the runs trained on what, where they all say the same."""
     shown = {
         "dataset.image_size": "{} px",
@@ -184,7 +184,7 @@ def _budget(done: Sequence[Record]) -> Iterator[str]:
         yield f"Budget: {', '.join(texts)}."
 
 
-def _small_maps(done: Sequence[Record]) -> Iterator[str]:
+def _small_maps(done: Sequence[RunRecord]) -> Iterator[str]:
     """Where AlexNet's last map is smaller than the paper's, and so copied into the compressor's 6×6 inputs."""
     found: dict[str, None] = {}
     for run in done:

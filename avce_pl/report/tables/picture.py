@@ -12,13 +12,25 @@ from matplotlib.figure import Figure
 from avce_pl.report.figures import style
 from avce_pl.report.figures.expression import confusion_matrix
 from avce_pl.report.tables.layout import Row
-from avce_pl.report.tables.table import Table
+from avce_pl.report.tables.table import ResultTable
 
 _COLOURS = {"valence": style.VALENCE, "arousal": style.AROUSAL}
 
 
-def draw_table(table: Table, path: Path) -> Path:
-    """Draws a table as dots with error bars, one panel per metric, and writes it as PNG.
+def write_pictures(table: ResultTable, folder: Path, name: str) -> list[Path]:
+    """Writes ``<name>.png``, and ``<name>_confusion.png`` for a table of expressions, and returns their paths.
+
+    Raises:
+        AvceError: a file cannot be written.
+    """
+    pictures = {name: draw_table(table)}
+    if table.confusions:
+        pictures[f"{name}_confusion"] = draw_confusions(table)
+    return [style.write_png(figure, folder / f"{stem}.png") for stem, figure in pictures.items()]
+
+
+def draw_table(table: ResultTable) -> Figure:
+    """Draws a table as dots with error bars, one panel per metric.
 
     A row of one run has no error bar. Published values are drawn where the data may be compared with theirs.
     """
@@ -59,12 +71,11 @@ def draw_table(table: Table, path: Path) -> Path:
             axes.set_yticks(height, names)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         figure.suptitle(title, fontsize=11, color="#374151")
-        figure.savefig(path, format="png")
-    return path
+    return figure
 
 
-def draw_confusions(table: Table, path: Path) -> Path:
-    """Draws the confusion matrix of every trained row, all its seeds together, and writes it as PNG."""
+def draw_confusions(table: ResultTable) -> Figure:
+    """Draws the confusion matrix of every trained row, all its seeds together."""
     with mpl.rc_context(style.RC):
         size = 1.2 + 6.2 * len(table.confusions), 5.6
         figure = Figure(figsize=size, layout="constrained")
@@ -75,16 +86,15 @@ def draw_confusions(table: Table, path: Path) -> Path:
         shade = "Faces of each true class by predicted class, all seeds together; shade: share of the true class"
         caption = _caption(table.layout.title, *_warnings(table), shade, inches=size[0])
         figure.suptitle(caption, fontsize=11, color="#374151")
-        figure.savefig(path, format="png")
-    return path
+    return figure
 
 
-def _warnings(table: Table) -> Sequence[str]:
+def _warnings(table: ResultTable) -> Sequence[str]:
     """What the picture has to say; of a table that has nothing of the kind, where its numbers are from."""
     return table.warnings or table.notes[:1]
 
 
-def _row_name(table: Table, row: Row) -> str:
+def _row_name(table: ResultTable, row: Row) -> str:
     name = " · ".join(table.named(row))
     dead = [part for part in table.contrast.get(row, "").split("; ") if part.startswith("dead")]
     return f"{name} (contrast {dead[0]})" if dead else name

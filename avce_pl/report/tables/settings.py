@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from avce_pl.report.tables.collect import Runs
-from avce_pl.report.tables.layout import Layout, Row
-from avce_pl.runs.records import Record
+from avce_pl.report.tables.layout import Row, TableLayout
+from avce_pl.runs.records import RunRecord
 from avce_pl.utils.resources import ROOT
 
 _OF_THE_NAME = ("name", "_target_", "depth")
@@ -22,7 +22,7 @@ def read_paper_settings() -> dict[str, dict[str, Any]]:
     return settings
 
 
-def departures(layout: Layout, runs: Runs) -> list[str]:
+def departures(layout: TableLayout, runs: Runs) -> list[str]:
     """Every setting in which rows depart from the paper, such as "dataset.image_size 64 (paper: 224)"."""
     found = {row: done[0] for row, done in runs.items() if done}
     texts = []
@@ -49,7 +49,7 @@ def departures(layout: Layout, runs: Runs) -> list[str]:
     return texts
 
 
-def row_differences(layout: Layout, runs: Runs) -> list[str]:
+def row_differences(layout: TableLayout, runs: Runs) -> list[str]:
     """Every setting that rows share and have different values of, such as "method.dropout: Baseline 0, CAF 0.5"."""
     found = {row: done[0].settings for row, done in runs.items() if done}
     texts = []
@@ -68,7 +68,7 @@ def row_differences(layout: Layout, runs: Runs) -> list[str]:
     return texts
 
 
-def _paper_value(entry: Mapping[str, Any], run: Record) -> tuple[bool, Any]:
+def _paper_value(entry: Mapping[str, Any], run: RunRecord) -> tuple[bool, Any]:
     """Whether the paper has a value for such a run, and which."""
     if "by" not in entry:
         return True, entry["paper"]

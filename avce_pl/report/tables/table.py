@@ -9,14 +9,13 @@ import pandas as pd
 from tabulate import tabulate
 
 from avce_pl.errors import AvceError
+from avce_pl.report.output import write_output
 from avce_pl.report.tables import collect
 from avce_pl.report.tables import notes as table_notes
 from avce_pl.report.tables.collect import has_few_updates
 from avce_pl.report.tables.contrast import contrast_of_runs
-from avce_pl.report.tables.layout import MISSING, Layout, Row, plain_layout, read_layout
-from avce_pl.runs.records import PATTERN, Record, is_procedural, read_records, tested_on_validation
-
-__all__ = ["CONTRAST", "MISSING", "PUBLISHED", "Layout", "Table", "make_table", "read_layout"]
+from avce_pl.report.tables.layout import MISSING, Row, TableLayout, plain_layout, read_layout
+from avce_pl.runs.records import PATTERN, RunRecord, is_procedural, read_records, tested_on_validation
 
 PUBLISHED = "†"
 """Marks a row that is not trained here."""
@@ -28,7 +27,7 @@ _LATEX = {"±": r"$\pm$", "−": "$-$", "×": r"$\times$", "|": r"\textbar{}", P
 
 
 @dataclass(frozen=True)
-class Table:
+class ResultTable:
     """A table that is ready to be printed.
 
     Attributes:
@@ -50,7 +49,7 @@ class Table:
         procedural: Whether its runs' faces are procedural.
     """
 
-    layout: Layout
+    layout: TableLayout
     dataset: str
     lines: pd.DataFrame
     notes: list[str]
@@ -213,18 +212,17 @@ class Table:
         return notes + self.lines.assign(**said).rename(columns=source).to_csv(index=False)
 
     def write(self, folder: Path, name: str) -> list[Path]:
-        """Writes ``<name>.md``, ``.csv`` and ``.tex`` into a folder; each appears whole or not."""
+        """Writes ``<name>.md``, ``.csv`` and ``.tex`` into a folder, which is made where it is missing.
+
+        Raises:
+            AvceError: a file cannot be written.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for ending, text in (("md", self.markdown()), ("csv", self.csv()), ("tex", self.latex())):
-            path = folder / f"{name}.{ending}"
-            path.with_suffix(".tmp").write_text(text, encoding="utf-8")
-            path.with_suffix(".tmp").replace(path)
-            paths.append(path)
-        return paths
+        texts = {"md": self.markdown(), "csv": self.csv(), "tex": self.latex()}
+        return [write_output(folder / f"{name}.{ending}", text) for ending, text in texts.items()]
 
 
-def make_table(name: str, outputs: Path, dataset: str | None = None, seeds: Sequence[int] = ()) -> Table:
+def make_table(name: str, outputs: Path, dataset: str | None = None, seeds: Sequence[int] = ()) -> ResultTable:
     """Makes a table from the run folders below ``<outputs>/<name>``, finished or not.
 
     Args:
@@ -255,7 +253,7 @@ def make_table(name: str, outputs: Path, dataset: str | None = None, seeds: Sequ
     return _table(layout or plain_layout(name, records), dataset, records, seeds)
 
 
-def read_table_records(name: str, layout: Layout | None, outputs: Path) -> list[Record]:
+def read_table_records(name: str, layout: TableLayout | None, outputs: Path) -> list[RunRecord]:
     """All runs of a table or of a sweep, on any data set: in its own folder, and in the one it shares with a table."""
     if layout is None:
         return read_records(outputs / name)
@@ -263,14 +261,14 @@ def read_table_records(name: str, layout: Layout | None, outputs: Path) -> list[
     return [record for folder in folders for record in read_records(outputs / folder) if layout.has(record)]
 
 
-def _table(layout: Layout, dataset: str, records: Sequence[Record], seeds: Sequence[int]) -> Table:
+def _table(layout: TableLayout, dataset: str, records: Sequence[RunRecord], seeds: Sequence[int]) -> ResultTable:
     keys = list(layout.rows)
     comparable, other = collect.alike(records, keys)
     trained = [*layout.asked, *(record.row(keys) for record in records)]
     published = [tuple(row) for row in layout.published.reindex(columns=keys).itertuples(index=False)]
     rows = list(dict.fromkeys([*published, *trained]))
     literature = frozenset(published) - frozenset(trained)
-    runs: dict[Row, list[Record]] = {row: [] for row in rows if row not in literature}
+    runs: dict[Row, list[RunRecord]] = {row: [] for row in rows if row not in literature}
     for record in comparable:
         if record.state == "done":
             runs[record.row(keys)].append(record)
@@ -280,7 +278,7 @@ def _table(layout: Layout, dataset: str, records: Sequence[Record], seeds: Seque
     notes = [*warnings, *table_notes.notes(layout, records, runs, other, lines, seeds or layout.seeds)]
     if literature:
         notes.append(f"{PUBLISHED} as published, on {layout.dataset}; not trained here.")
-    return Table(
+    return ResultTable(
         layout,
         dataset,
         lines,
