@@ -13,7 +13,7 @@ def table(
     name: Annotated[str, typer.Argument(help="A table of the paper, such as table2, or the name of any sweep.")],
     outputs: Annotated[Path, typer.Option(help="output_root of the sweep.")] = Path("outputs"),
     dataset: Annotated[str | None, typer.Option(help="Which data set, if the sweep ran on several.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds that were asked for, such as 0,1,2.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds that the table should have, such as 0,1,2.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; the sweep's own if not given.")] = None,
 ) -> None:
     """Makes a table from run folders alone, also while the sweep is still running: .md, .csv, .tex and .png."""

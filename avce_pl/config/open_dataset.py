@@ -20,7 +20,7 @@ def open_dataset(name: str, root: Path, options: list[str]) -> FileDataModule:
         options: ``KEY=VALUE`` each, with or without ``dataset.`` before it.
 
     Raises:
-        AvceError: the name or an option is wrong, or it is no data set of image files.
+        AvceError: the name or an option is wrong, or it is not a data set of image files.
     """
     known = {path.stem: path for path in (ROOT / "conf" / "dataset").glob("*.yaml")}
     if name not in known:
@@ -33,7 +33,7 @@ def open_dataset(name: str, root: Path, options: list[str]) -> FileDataModule:
     for option in options:
         key, equals, value = option.removeprefix("dataset.").partition("=")
         if not equals:
-            raise AvceError(f"{option} is no option; they are written KEY=VALUE, such as scale=10.")
+            raise AvceError(f"{option} is not an option; they are written KEY=VALUE, such as scale=10.")
         section[key] = yaml.safe_load(value)
     data: FileDataModule = build(section, "dataset", seed=0)
     return data

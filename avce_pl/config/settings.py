@@ -163,7 +163,7 @@ def check_arguments(target: type, section: Mapping[str, Any], where: str, given:
 def parameters(target: type) -> dict[str, tuple[Any, Any]]:
     """The parameters of a class's constructor: name -> annotated type and default (``Parameter.empty`` for none).
 
-    ``**options: Unpack[SomeTypedDict]`` stands for the keys of the dict, whose defaults are the base class's.
+    ``**options: Unpack[SomeTypedDict]`` means the keys of the dict, whose defaults are the base class's.
     """
     hints = get_type_hints(target.__init__, include_extras=True)  # type: ignore[misc]
     found: dict[str, tuple[Any, Any]] = {}

@@ -10,7 +10,7 @@ _POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool
 
 
 def last_feature_layer(encoder: nn.Module) -> nn.Module:
-    """The layer whose output is explained: the encoder's last one that is no pooling.
+    """The layer whose output is explained: the encoder's last one that does not pool.
 
     For AlexNet and VGG it is the ReLU after the last convolution, 13 x 13 and 14 x 14 cells at 224 px; for ResNets
     the last residual block, 7 x 7.

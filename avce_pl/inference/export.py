@@ -68,7 +68,7 @@ def export_onnx(run: Path, out: Path) -> float:
 
     Args:
         run: the run folder.
-        out: the file to write; it appears whole or not at all.
+        out: the file to write; it is complete or absent.
 
     Returns:
         The largest difference to PyTorch on 256 faces in batches of 1, 7 and 32. PyTorch computes in float64 there:
@@ -100,7 +100,7 @@ def quantize_int8(run: Path, out: Path) -> QuantizationLoss:
 
     Args:
         run: the run folder; its data set must be where it was.
-        out: the file to write; it appears whole or not at all.
+        out: the file to write; it is complete or absent.
 
     Returns:
         CCC on the run's test split before and after.

@@ -75,7 +75,7 @@ def import_official(encoder: Path, regressor: Path, backbone: Literal["al", "r18
         out: the folder to make.
 
     Raises:
-        AvceError: a file is missing, is no plain state dict, or is not of these networks; `out` is there already or
+        AvceError: a file is missing, is not a plain state dict, or is not of these networks; `out` is there already or
             cannot be written.
     """
     if out.exists():

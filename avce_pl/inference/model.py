@@ -84,7 +84,7 @@ class Model:
             list of these.
 
         Raises:
-            AvceError: an image cannot be read or is none, or there is no such detector.
+            AvceError: an image cannot be read, or there is no such detector.
         """
         single = isinstance(images, str) or not isinstance(images, Sequence)
         inputs: Any = [images] if single else images
@@ -162,7 +162,7 @@ def read_image(source: "str | Path | Pixels | PillowImage") -> Pixels:
     """An image as (H, W, 3) uint8 RGB, turned as its EXIF data says.
 
     Raises:
-        AvceError: it cannot be read, or is no image.
+        AvceError: it cannot be read, or is not an image.
     """
     if isinstance(source, str | Path):
         return _read_file(Path(source))
@@ -177,7 +177,7 @@ def read_image(source: "str | Path | Pixels | PillowImage") -> Pixels:
         from PIL import ImageOps
 
         return np.asarray(ImageOps.exif_transpose(source).convert("RGB"))
-    raise AvceError(f"{type(source).__name__} is no image: give a path, a Pillow image or an array.")
+    raise AvceError(f"{type(source).__name__} is not an image: give a path, a Pillow image or an array.")
 
 
 def _read_file(path: Path) -> Pixels:
@@ -187,5 +187,5 @@ def _read_file(path: Path) -> Pixels:
         raise AvceError(f"{path} cannot be opened: {error.strerror or error}.") from error
     image = decode(data)
     if image is None:
-        raise AvceError(f"{path} is damaged or no image.")
+        raise AvceError(f"{path} is damaged or not an image.")
     return image

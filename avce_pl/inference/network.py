@@ -1,4 +1,4 @@
-"""The networks of a finished run, as inference needs them: encoder, compressor, regressor, and what comes before."""
+"""The networks of a finished run, as inference needs them: encoder, compressor, regressor, and the input pipeline."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast

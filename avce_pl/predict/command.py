@@ -86,7 +86,7 @@ def predict_sources(
         sources: see `avce_pl.predict.sources.find_sources`.
         out: the table, ``.csv`` or ``.jsonl``; ``None`` prints CSV.
         options: how.
-        find: a detector of one's own instead of ``options.detector``.
+        find: your own detector instead of ``options.detector``.
 
     Raises:
         AvceError: something cannot be written.

@@ -37,7 +37,7 @@ class Tracker:
 
     Args:
         seconds: the time constant of the smoothing; 0 for none.
-        tracks: the tracks to go on with.
+        tracks: the tracks to continue.
         seen: how many faces there were before.
     """
 

@@ -74,7 +74,7 @@ class TableFile:
         Args:
             path: the table's file.
             names: its columns.
-            request: stands for all that decides the rows; rows of another request are not continued.
+            request: identifies all that decides the rows; rows of another request are not continued.
 
         Raises:
             AvceError: the table is there already, belongs to another command, or cannot be written.

@@ -159,7 +159,7 @@ recording, always with a human who looks at the pictures.
 - It has seen only faces like those it was trained on. Age, skin, culture, glasses, hair, light, pose and camera that
   are rare there make it worse, and nothing in its output says so; differences between groups of people were not
   measured.
-- It always answers, also for what is no face. The detector's confidence says nothing about valence and arousal.
+- It always answers, also for what is not a face. The detector's confidence says nothing about valence and arousal.
 - Crops must be made as in training: `avce predict` and `avce_pl.load` do so.
 - Annotators disagree with each other; a difference smaller than the RMSE above means little.
 """

@@ -60,7 +60,7 @@ def run_experiment(settings: Settings) -> dict[str, Any]:
         What its ``metrics.json`` holds.
 
     Raises:
-        AvceError: something in the configuration, the data or the folder that the user can put right.
+        AvceError: something in the configuration, the data or the folder that the user can correct.
         Interrupted: the run was asked to stop, and can be resumed by the same command.
     """
     _quiet_libraries()
@@ -102,7 +102,7 @@ def _resolve_latent_norm(settings: Settings) -> None:
 
 
 def _refuse_impossible(settings: Settings) -> None:
-    """A device or a precision that is not to be had is found before faces are drawn and files read."""
+    """Refuses a device or a precision that is not available, before faces are drawn and files read."""
     if settings.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise AvceError(
             f"trainer.accelerator={settings.trainer.accelerator}, but torch finds no CUDA device here. Use "
@@ -260,10 +260,10 @@ def _first_images(datamodule: FaceDataModule, count: int) -> torch.Tensor:
 
 
 def _origin(settings: Settings) -> dict[str, Any]:
-    """What the first weights and what is frozen add to the identity; nothing for a run from scratch."""
+    """What the initial weights and what is frozen add to the identity; nothing for a run from scratch."""
     pretrained = settings.backbone.get("weights") is not None
     if settings.init_from is not None and pretrained:
-        raise AvceError("init_from and backbone.weights both give the backbone's first weights. Choose one of them.")
+        raise AvceError("init_from and backbone.weights both give the backbone's initial weights. Choose one of them.")
     if settings.freeze == "encoder" and settings.init_from is None and not pretrained:
         raise AvceError(
             "freeze=encoder would keep random weights. Give trained ones: init_from=RUN_FOLDER or backbone.weights=..."
@@ -281,7 +281,7 @@ def _collect_garbage() -> Iterator[None]:
     """Frees what a row leaves behind in reference cycles, network and data, before the next one of a sweep begins.
 
     Python itself would look for it only when there are a quarter more objects than the half million of the imports.
-    Those are set aside at first, or looking would take as long as starting a row.
+    Those are excluded at first, or looking would take as long as starting a row.
     """
     if not gc.get_freeze_count():
         gc.freeze()
@@ -303,7 +303,7 @@ def _quiet_libraries() -> None:
         ".*LeafSpec.*is deprecated.*",
         ".*smaller than the logging.*",
         ".*in eval mode at the start.*",  # a frozen encoder
-        "Checkpoint directory .* exists and is not empty",  # a run that goes on
+        "Checkpoint directory .* exists and is not empty",  # a resumed run
     )
     for message in known:
         warnings.filterwarnings("ignore", message=message)

@@ -1,4 +1,4 @@
-"""Fine-tuning: first weights from another run (ours, not in the paper)."""
+"""Fine-tuning: initial weights from another run (ours, not in the paper)."""
 
 import logging
 from pathlib import Path

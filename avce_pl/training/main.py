@@ -78,7 +78,7 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def main() -> None:
-    """Trains what ``sys.argv`` says; errors that the user can put right are printed as sentences."""
+    """Trains what ``sys.argv`` says; errors that the user can correct are printed as sentences."""
     if {"--help", "-h"} & set(sys.argv[1:]):
         sys.exit(print(help_text()))
     signal.signal(signal.SIGTERM, _terminate)

@@ -25,7 +25,7 @@ _MODES = ("online", "offline", "disabled")
 class ResumedLogger(WandbLogger):
     """A W&B run that begins with what an interrupted training had logged before.
 
-    W&B cannot append to an offline run, so a training that goes on gets a run of its own; with the earlier rows of
+    W&B cannot append to an offline run, so a resumed training gets a run of its own; with the earlier rows of
     ``history.csv`` it is whole.
     """
 
@@ -54,7 +54,7 @@ def open_logger(settings: Settings, config: Section) -> WandbLogger:
     machine is recorded: no host, user, package list or command line, and of a folder its last name alone.
 
     Raises:
-        AvceError: the server was asked for by name and does not answer; otherwise the run goes offline.
+        AvceError: the server was chosen by name and does not answer; otherwise the run goes offline.
     """
     mode: str | None = settings.logger.mode
     chosen = mode not in (None, "auto")

@@ -17,7 +17,7 @@ def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
     """The items, one by one, with the time left on the standard error stream.
 
     Args:
-        items: What the work is done on; the work on one is over when the next is asked for.
+        items: What the work is done on; the work on one is over when the next is requested.
         what: What is done, such as "Checking images".
         total: How many there are.
     """

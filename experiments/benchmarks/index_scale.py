@@ -1,7 +1,7 @@
 """Scale of a data set: an index of 1.2 million rows is opened, shuffled and checked, each in a process of its own.
 
 The labels are Aff-Wild2's layout with 480 videos of 2,500 frames. The index is opened as a run opens it, from the
-cache; memory is what a process has above what it has after all imports. The check is the one that comes before the
+cache; memory is what a process has above what it has after all imports. The check is the one before the
 frames are prepared, so it reads 480 files and looks at no image; what an image costs is measured on 500 JPEGs of 256
 pixels. Linux only.
 

@@ -45,7 +45,7 @@ def settings(*overrides: str) -> Settings:
 
 
 def made(given: Settings, small: bool) -> AVCE:
-    """The method, with a small encoder if asked for."""
+    """The method, with a small encoder on request."""
     module = build_module(given)
     if small:
         module.backbone.encoder = torch.nn.Conv2d(3, 16, 8, stride=8)

@@ -123,8 +123,8 @@ def test_exif_and_grey_and_alpha(model, images, tmp_path: Path) -> None:
         (np.zeros((4, 4, 3), np.float32), "uint8 in the order red, green, blue"),
         (np.zeros((2, 4, 4, 3), np.uint8), "Give several images as a list"),
         ("nowhere.jpg", "nowhere.jpg cannot be opened: No such file"),
-        ([7], "int is no image"),
-        (None, "NoneType is no image"),
+        ([7], "int is not an image"),
+        (None, "NoneType is not an image"),
     ],
 )
 def test_what_is_no_image_is_a_sentence(model, image, sentence: str) -> None:
@@ -134,7 +134,7 @@ def test_what_is_no_image_is_a_sentence(model, image, sentence: str) -> None:
 
 def test_a_damaged_file_an_unknown_detector_and_a_box_outside_are_sentences(model, images, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no image")
-    with pytest.raises(AvceError, match=r"broken.jpg is damaged or no image"):
+    with pytest.raises(AvceError, match=r"broken.jpg is damaged or not an image"):
         model.predict(tmp_path / "broken.jpg")
     with pytest.raises(AvceError, match="no detector 'harr'"):
         model.predict(images[0], detect="harr")

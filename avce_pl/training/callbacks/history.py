@@ -16,7 +16,7 @@ class History(Logger):
     """Writes ``history.csv``: one row per logged step, columns ``epoch``, ``step``, ``train/loss``, ``val/ccc_mean``...
 
     Lightning's own CSVLogger deletes the file when a run is resumed. This one keeps the rows up to the step at
-    which the run goes on.
+    which the run resumes.
     """
 
     def __init__(self, path: Path) -> None:
