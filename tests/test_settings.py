@@ -1,3 +1,5 @@
+import json
+from pathlib import Path
 from typing import Annotated, Literal, TypedDict, Unpack
 
 import pytest
@@ -9,6 +11,7 @@ from avce_pl.config.instantiate import build
 from avce_pl.config.override_errors import CONF, explain
 from avce_pl.config.settings import check_arguments, read_settings
 from avce_pl.errors import AvceError
+from avce_pl.runs.identity import refuse_other_run, settings_identity
 from avce_pl.utils.text import nearest
 
 
@@ -83,6 +86,33 @@ def test_a_retired_setting_is_taken_where_it_changes_nothing() -> None:
     config["method"]["standardise"] = True
     with pytest.raises(AvceError, match=r"method\.standardise no longer exists.*backbone\.latent_norm=batch"):
         read_settings(config)
+
+
+def test_a_configuration_of_version_0_1_with_the_released_codes_accidents_finds_their_class() -> None:
+    accidents = {"head_weights": "default", "stale_moments": False, "evaluation_latch": False, "dropout_at_test": False}
+    config = plain()
+    config["method"] |= accidents
+    assert read_settings(config).method == read_settings(plain()).method
+    config["method"]["stale_moments"] = True
+    del config["method"]["head_weights"]
+    method = read_settings(config).method
+    assert method["_target_"] == "avce_pl.method.released.ReleasedAVCE"
+    assert method.items() >= (accidents | {"stale_moments": True}).items()
+
+
+def test_retired_settings_do_not_make_another_run(tmp_path: Path) -> None:
+    config = plain("logger=none")
+    old = settings_identity(config) | {"method.standardise": False}
+    assert (old["method.head_weights"], old["method.stale_moments"]) == ("default", False), "the digest stays"
+    assert not any("stale" in key for key in settings_identity(plain("method=baseline"))), "it is AVCE's alone"
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "identity.json").write_text(json.dumps(old))
+    now = json.loads(json.dumps(settings_identity(config)))
+    refuse_other_run(tmp_path, now, force=False)
+    for key, value in (("method.standardise", True), ("method.stale_moments", True)):
+        (tmp_path / "identity.json").write_text(json.dumps(old | {key: value}))
+        with pytest.raises(AvceError, match=rf"{key} \(there True, now (None|False)\)"):
+            refuse_other_run(tmp_path, now, force=False)
 
 
 def test_folder_is_made_of_the_choices() -> None:

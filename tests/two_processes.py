@@ -66,8 +66,8 @@ def avce(**options: Any) -> AVCE:
 
 
 def rest() -> dict[str, Any]:
-    recipe = StepDecay(learning_rate=1e-3, head_learning_rate=1e-3, milestones=(8,), decay=0.5)
-    return {"optimizer": recipe, "seed": 7}
+    optimizer = StepDecay(learning_rate=1e-3, head_learning_rate=1e-3, milestones=(8,), decay=0.5)
+    return {"optimizer": optimizer, "seed": 7}
 
 
 def cases() -> dict[str, tuple[Method, int]]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from avce_pl.errors import AvceError
+from avce_pl.runs.identity import RETIRED
 from avce_pl.runs.records import CHOICES, short_name
 from avce_pl.utils.text import nearest
 
@@ -111,10 +112,6 @@ class Settings(BaseModel):
         return self.output_root.joinpath(self.name, *self.choices.values(), f"seed_{self.seed}")
 
 
-_RETIRED = {"method": {"standardise": False}}
-"""Settings of older versions, each with the value under which the version of today computes the same."""
-
-
 def read_settings(config: Mapping[str, Any]) -> Settings:
     """Checks the whole configuration.
 
@@ -122,17 +119,35 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
         AvceError: a key is unknown or missing, or a value is of the wrong type or out of range.
     """
     settings = _checked(Settings, config, "")
-    for group, retired in _RETIRED.items():
-        section = getattr(settings, group)
-        for key in retired.keys() & section.keys():
-            if section.pop(key) != retired[key]:
-                raise AvceError(
-                    f"{group}.{key} no longer exists; a run that was trained with it predicts and exports, but cannot "
-                    "be trained further or explained. backbone.latent_norm=batch keeps the contrast alive instead."
-                )
+    for group in Settings.model_fields:
+        if isinstance(section := getattr(settings, group), dict):
+            _modernise(section, group)
     for group in CHOICES:
         _checked(Choice, {"name": getattr(settings, group).get("name")}, group)
     return settings
+
+
+def _modernise(section: Section, group: str) -> None:
+    """Takes retired settings out of a section; one that decides the result leads to the class that has it today.
+
+    Raises:
+        AvceError: no class has it.
+    """
+    retired = RETIRED.get(str(section.get("_target_")), {})
+    for key, entry in retired.items():
+        if section.get(key, entry.neutral) == entry.neutral:
+            continue
+        if entry.moved_to is None:
+            raise AvceError(
+                f"{group}.{key} no longer exists; a run that was trained with it predicts and exports, but cannot be "
+                "trained further or explained. backbone.latent_norm=batch keeps the contrast alive instead."
+            )
+        section["_target_"] = entry.moved_to
+    for key, entry in retired.items():
+        if entry.moved_to == section["_target_"]:
+            section.setdefault(key, entry.neutral)
+        else:
+            section.pop(key, None)
 
 
 def check_arguments(target: type, section: Mapping[str, Any], where: str, given: Iterable[str]) -> Section:

@@ -16,10 +16,11 @@ from avce_pl.method.base import Batch, Method
 from avce_pl.method.contrast import measure_contrast
 from avce_pl.method.seeding import batch_seed
 from avce_pl.mining.protocol import Mining
-from avce_pl.optimizer.base import Recipe
+from avce_pl.optimizer.base import OptimizerConfig
 from avce_pl.similarity.protocol import Similarity
 
 Weight = Annotated[float, Field(ge=0)]
+Factor = Annotated[float, Field(gt=0)]
 
 MEASURED_EVERY = 10
 """Batches between two measurements of the contrast, whatever is logged; the last batch of an epoch is measured too."""
@@ -49,7 +50,7 @@ class AVCE(Method):
         mining: Mining,
         similarity: Similarity,
         feature_transform: FeatureTransform,
-        optimizer: Recipe,
+        optimizer: OptimizerConfig,
         seed: int,
         classes: int = 0,
         update: Literal["two_phase", "shared"] = "two_phase",
@@ -58,12 +59,8 @@ class AVCE(Method):
         hold_weight: Weight = 0.01,
         batch_norm: bool = True,
         dropout: Dropout = 0.5,
-        shared_learning_rate_scale: Annotated[float, Field(gt=0)] = 1.7,
+        shared_learning_rate_scale: Factor = 1.7,
         agreement: Literal["population", "official"] = "population",
-        head_weights: Literal["default", "normal"] = "default",
-        stale_moments: bool = False,
-        evaluation_latch: bool = False,
-        dropout_at_test: bool = False,
     ) -> None:
         """Composes the method.
 
@@ -73,7 +70,7 @@ class AVCE(Method):
             mining: which negatives count.
             similarity: f(x, y) of two points of the valence/arousal plane.
             feature_transform: z -> (Sp(z), Sm(z)).
-            optimizer: the recipe for optimizers and learning rates.
+            optimizer: the optimizers and their learning rates.
             seed: seed of the weights, dropout and the mining's draws.
             classes: number of expressions to tell apart; 0 for valence and arousal.
             update: how the two losses step the networks, see above.
@@ -83,13 +80,8 @@ class AVCE(Method):
             batch_norm: BatchNorm in the three heads (supplement: yes; released code: no).
             dropout: share of the regressor's inputs z that training drops.
             shared_learning_rate_scale: factor on the learning rate of E, C and R when ``update="shared"``.
-            agreement: moments of the PCC and CCC losses; the released code mixes two conventions, so that a perfect
-                batch of N does not reach zero.
-            head_weights: first weights of H and V; the released code draws N(0, 1) with biases of 0.01.
-            stale_moments: R is moved in phase 2 by its Adam moments, though it has no gradient (released code).
-            evaluation_latch: E, C and R stay in evaluation mode, without dropout and with BatchNorm frozen. An
-                accident of the released code: its first evaluation never switches back.
-            dropout_at_test: R's dropout stays on at test. An accident of the released ResNet regressors.
+            agreement: moments of the PCC and CCC losses; the ``official`` ones, of the released code, mix two
+                conventions, so that a perfect batch of N does not reach zero.
         """
         super().__init__(backbone, optimizer, seed, classes, batch_norm, dropout)
         self.projection_head = ProjectionHead(backbone.latent_dim, classes or 2, batch_norm, bounded=classes == 0)
@@ -105,36 +97,14 @@ class AVCE(Method):
         self.hold_weight = hold_weight
         self.shared_learning_rate_scale = shared_learning_rate_scale
         self.agreement = agreement
-        self.stale_moments = stale_moments
-        self.evaluation_latch = evaluation_latch
-        self.dropout_at_test = dropout_at_test
-        if head_weights == "normal":
-            for head in (self.projection_head, self.discriminative_head):
-                for layer in head.modules():
-                    if isinstance(layer, nn.Linear):
-                        nn.init.normal_(layer.weight)
-                        nn.init.constant_(layer.bias, 0.01)
 
     def configure_optimizers(self) -> Any:
-        """Adam for E, C and R; the recipe's optimizer for H and V; a network without a gradient is not stepped."""
+        """Adam for E, C and R, and the optimizer of H and V; a network without a gradient is not stepped."""
         scale = self.shared_learning_rate_scale if self.update == "shared" else 1.0
-        trunk = self.recipe.trunk(self.trunk_parameters(), scale)
+        trunk = self.optimizer_config.trunk(self.trunk_parameters(), scale)
         auxiliary: Sequence[nn.Module] = (self.projection_head, self.discriminative_head)
-        heads = self.recipe.heads(p for head in auxiliary for p in head.parameters())
+        heads = self.optimizer_config.heads(p for head in auxiliary for p in head.parameters())
         return self.schedule([trunk, heads])
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seeds the batch, and keeps the released code's accident where it is asked for."""
-        super().on_train_batch_start(batch, batch_idx)
-        if self.evaluation_latch:
-            self.backbone.eval()
-            self.regressor.eval()
-
-    def on_test_model_eval(self) -> None:
-        """Sets evaluation mode for the test."""
-        super().on_test_model_eval()
-        for layer in self.regressor.modules():
-            layer.train(self.dropout_at_test and isinstance(layer, nn.Dropout))
 
     @property
     def evaluated_networks(self) -> list[nn.Module]:
@@ -170,7 +140,7 @@ class AVCE(Method):
         )
         second = self.regularisation_weight * losses["loss_regularisation"]
         if self.update == "two_phase":
-            self.update_parameters(second, counted=False, stale_moments=self.stale_moments)
+            self.update_parameters(second, counted=False)
         else:
             self.update_parameters(losses["loss"] + second)
         losses["loss"] = losses["loss"].detach() + second

@@ -5,6 +5,7 @@ from typing import Any, Self, cast
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -16,7 +17,7 @@ from avce_pl.backbone.whole_batch import share_batches
 from avce_pl.errors import AvceError
 from avce_pl.functional.agreement import ccc_loss, pcc_loss
 from avce_pl.method.seeding import batch_seed
-from avce_pl.optimizer.base import Recipe
+from avce_pl.optimizer.base import OptimizerConfig
 
 Batch = dict[str, Tensor]
 
@@ -37,7 +38,7 @@ class Method(pl.LightningModule):
     def __init__(
         self,
         backbone: Backbone,
-        optimizer: Recipe,
+        optimizer: OptimizerConfig,
         seed: int,
         classes: int,
         batch_norm: bool,
@@ -49,7 +50,7 @@ class Method(pl.LightningModule):
         self.regressor = Regressor(
             backbone.latent_dim, classes or 2, backbone.regressor_hidden, batch_norm=batch_norm, dropout=dropout
         )
-        self.recipe = optimizer
+        self.optimizer_config = optimizer
         self.seed = seed
         self.classes = classes
         self._unchecked: tuple[list[str], Tensor, int] | None = None
@@ -115,7 +116,7 @@ class Method(pl.LightningModule):
         official = agreement == "official"
         return 0.5 * (pcc_loss(prediction, label, official=official) + ccc_loss(prediction, label, official=official))
 
-    def update_parameters(self, loss: Tensor, *, counted: bool = True, stale_moments: bool = False) -> None:
+    def update_parameters(self, loss: Tensor, *, counted: bool = True) -> None:
         """One backward pass and one step of every optimizer whose networks took part in `loss`.
 
         Lightning counts a step of any optimizer as a training step; the suite counts batches, so that schedules,
@@ -124,18 +125,21 @@ class Method(pl.LightningModule):
         Args:
             loss: a scalar.
             counted: whether this is the step that counts.
-            stale_moments: whether trunk networks outside `loss` move along their old Adam moments all the same.
         """
         found = self.optimizers()
         optimizers = found if isinstance(found, list) else [found]
-        for position, optimizer in enumerate(optimizers):
-            optimizer.zero_grad(set_to_none=position > 0 or not stale_moments)
+        self.clear_gradients(optimizers, counted=counted)
         self.manual_backward(loss)
         for position, optimizer in enumerate(optimizers):
             if position or not counted:
                 optimizer._on_before_step = self._start_profile
                 optimizer._on_after_step = self._stop_profile
             optimizer.step()
+
+    def clear_gradients(self, optimizers: list[LightningOptimizer], *, counted: bool) -> None:
+        """Clears all gradients before a backward pass, so that an optimizer steps only what takes part in the loss."""
+        for optimizer in optimizers:
+            optimizer.zero_grad()
 
     def _start_profile(self) -> None:
         cast(Any, self.trainer).profiler.start("optimizer_step")
@@ -144,14 +148,14 @@ class Method(pl.LightningModule):
         cast(Any, self.trainer).profiler.stop("optimizer_step")
 
     def schedule(self, optimizers: list[Optimizer]) -> tuple[list[Optimizer], list[LambdaLR]]:
-        """Puts the recipe's learning-rate curve on every optimizer."""
+        """Puts the learning-rate curve on every optimizer."""
         # `trainer.estimated_stepping_batches` would set the loader up before its state of a resumed run is loaded
         trainer = cast(Any, self.trainer)
         per_epoch, limit = len(trainer.fit_loop._data_source.dataloader()), trainer.limit_train_batches
         per_epoch = min(per_epoch, limit) if isinstance(limit, int) else int(per_epoch * limit)
         batches = per_epoch * trainer.max_epochs
         return optimizers, [
-            LambdaLR(optimizer, lambda batch: self.recipe.factor(batch, batches)) for optimizer in optimizers
+            LambdaLR(optimizer, lambda batch: self.optimizer_config.factor(batch, batches)) for optimizer in optimizers
         ]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

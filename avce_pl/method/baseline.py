@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from avce_pl.backbone.base import Backbone, Dropout
 from avce_pl.method.base import Batch, Method
-from avce_pl.optimizer.base import Recipe
+from avce_pl.optimizer.base import OptimizerConfig
 
 
 class Baseline(Method):
@@ -16,7 +16,7 @@ class Baseline(Method):
     def __init__(
         self,
         backbone: Backbone,
-        optimizer: Recipe,
+        optimizer: OptimizerConfig,
         seed: int,
         classes: int = 0,
         agreement: Literal["population", "official", "none"] = "population",
@@ -27,7 +27,7 @@ class Baseline(Method):
 
         Args:
             backbone: encoder and compressor.
-            optimizer: the recipe for the optimizer and its learning rate.
+            optimizer: the optimizer and its learning rates.
             seed: seed of the weights and of dropout.
             classes: number of expressions to tell apart; 0 for valence and arousal.
             agreement: moments of the PCC and CCC losses, as in `avce_pl.method.avce.AVCE`; ``none`` leaves them out.
@@ -39,7 +39,7 @@ class Baseline(Method):
 
     def configure_optimizers(self) -> Any:
         """Adam for all networks."""
-        return self.schedule([self.recipe.trunk(self.trunk_parameters())])
+        return self.schedule([self.optimizer_config.trunk(self.trunk_parameters())])
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Steps the networks once."""

@@ -15,7 +15,7 @@ from avce_pl.functional.contrastive_adversarial import (
     rmse_loss,
 )
 from avce_pl.method.base import Batch, Method
-from avce_pl.optimizer.base import Recipe
+from avce_pl.optimizer.base import OptimizerConfig
 
 
 class CAF(Method):
@@ -57,7 +57,7 @@ class CAF(Method):
     def __init__(
         self,
         backbone: Backbone,
-        optimizer: Recipe,
+        optimizer: OptimizerConfig,
         seed: int,
         classes: int = 0,
         supervised: Literal["rmse", "mse"] = "rmse",
@@ -72,7 +72,7 @@ class CAF(Method):
 
         Args:
             backbone: encoder and pooling; its compressor is replaced.
-            optimizer: the recipe for the optimizers and their learning rate.
+            optimizer: the optimizers and their learning rates.
             seed: seed of the weights and of dropout.
             classes: must be 0: expressions have no intensity to group by.
             supervised: RMSE_V + RMSE_A (released code), or MSE_V + MSE_A as in the other methods.
@@ -121,7 +121,12 @@ class CAF(Method):
 
     def configure_optimizers(self) -> Any:
         """Adam for encoder and regressor, and for the critic."""
-        return self.schedule([self.recipe.trunk(self.trunk_parameters()), self.recipe.trunk(self.critic.parameters())])
+        return self.schedule(
+            [
+                self.optimizer_config.trunk(self.trunk_parameters()),
+                self.optimizer_config.trunk(self.critic.parameters()),
+            ]
+        )
 
     def freeze_encoder(self) -> None:
         """Refuses: without the encoder's step against it the critic serves nothing.

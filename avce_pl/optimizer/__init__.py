@@ -1,1 +1,1 @@
-"""Optimizer recipes: which optimizers step the five networks, and their learning rates over the training."""
+"""Options of the optimizer: what steps the five networks, and the learning rates over the training."""

@@ -1,34 +1,24 @@
-"""A schedule for short budgets: ours, used by the demo."""
+"""A schedule for trainings of minutes: ours, used by the demo."""
 
 from math import cos, pi
-from typing import Literal
+from typing import Unpack
 
-from avce_pl.optimizer.base import Fraction, Rate, Recipe
+from avce_pl.optimizer.base import Fraction, OptimizerConfig, OptimizerOptions, Rate
 
 
-class Cosine(Recipe):
-    """Learning rates rise linearly over the first batches and fall to zero along half a cosine."""
+class Cosine(OptimizerConfig):
+    """Learning rates rise linearly over the first batches and fall to zero along half a cosine.
+
+    Args:
+        learning_rate: Adam's, for encoder, compressor and regressor.
+        warmup: the share of all batches over which the learning rates rise.
+        options: see `OptimizerConfig`.
+    """
 
     def __init__(
-        self,
-        learning_rate: Rate = 2e-4,
-        betas: tuple[Fraction, Fraction] = (0.5, 0.9),
-        head_learning_rate: Rate = 1e-2,
-        head_momentum: Fraction = 0.9,
-        head_optimizer: Literal["adam", "sgd"] = "sgd",
-        warmup: Fraction = 0.05,
+        self, learning_rate: Rate = 2e-4, warmup: Fraction = 0.05, **options: Unpack[OptimizerOptions]
     ) -> None:
-        """Builds the recipe.
-
-        Args:
-            learning_rate: Adam's, for encoder, compressor and regressor.
-            betas: Adam's.
-            head_learning_rate: for the projection and the discriminative head.
-            head_momentum: SGD's, where it steps the heads.
-            head_optimizer: what steps the heads, see `Recipe`.
-            warmup: the share of all batches over which the learning rates rise.
-        """
-        super().__init__(learning_rate, betas, head_learning_rate, head_momentum, head_optimizer)
+        super().__init__(learning_rate, **options)
         self.warmup = warmup
 
     def factor(self, batch: int, batches: int) -> float:

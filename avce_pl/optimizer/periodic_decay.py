@@ -1,26 +1,30 @@
-"""CAF's schedule."""
+"""The schedule of CAF's released code."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Unpack
 
 from pydantic import Field
 
-from avce_pl.optimizer.base import Fraction, Rate, Recipe
+from avce_pl.optimizer.base import OptimizerConfig, OptimizerOptions, Rate
 
 
-class PeriodicDecay(Recipe):
-    """Learning rates fall by a constant factor every so many batches (CAF's released code: x0.9 every 5,000)."""
+class PeriodicDecay(OptimizerConfig):
+    """Learning rates fall by a constant factor every so many batches (CAF's released code: x0.9 every 5,000).
+
+    Args:
+        learning_rate: Adam's, for encoder, compressor and regressor.
+        period: batches between two falls.
+        decay: the factor.
+        options: see `OptimizerConfig`.
+    """
 
     def __init__(
         self,
         learning_rate: Rate = 1e-4,
-        betas: tuple[Fraction, Fraction] = (0.5, 0.9),
-        head_learning_rate: Rate = 1e-2,
-        head_momentum: Fraction = 0.9,
-        head_optimizer: Literal["adam", "sgd"] = "sgd",
         period: Annotated[int, Field(gt=0)] = 5_000,
         decay: Rate = 0.9,
+        **options: Unpack[OptimizerOptions],
     ) -> None:
-        super().__init__(learning_rate, betas, head_learning_rate, head_momentum, head_optimizer)
+        super().__init__(learning_rate, **options)
         self.period = period
         self.decay = decay
 

@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from avce_pl.errors import AvceError
 from avce_pl.runs.records import read_identity
@@ -37,8 +37,38 @@ _NOT_THE_RESULT = (
 """Keys that say where and how a run happens, not what its result is."""
 
 
+class Retired(NamedTuple):
+    """A setting that a class had in an older version.
+
+    Attributes:
+        neutral: the value under which the class computes the same today.
+        moved_to: path of the class that has the setting today; ``None`` if there is none.
+        in_digest: whether runs of version 0.1 have it, so that it stays in their digests.
+    """
+
+    neutral: Any
+    moved_to: str | None = None
+    in_digest: bool = True
+
+
+_RELEASED = "avce_pl.method.released.ReleasedAVCE"
+RETIRED: Mapping[str, Mapping[str, Retired]] = {
+    "avce_pl.method.avce.AVCE": {
+        "standardise": Retired(False, in_digest=False),
+        "head_weights": Retired("default", _RELEASED),
+        "stale_moments": Retired(False, _RELEASED),
+        "evaluation_latch": Retired(False, _RELEASED),
+        "dropout_at_test": Retired(False, _RELEASED),
+    }
+}
+"""Path of a class -> its retired settings by name."""
+
+
 def settings_identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration as ``group.key`` -> value, without what does not change the result."""
+    """The configuration as ``group.key`` -> value, without what does not change the result.
+
+    Retired settings have their neutral value: the digest of a run does not change with the version.
+    """
     flat: dict[str, Any] = {}
 
     def walk(prefix: str, value: Any) -> None:
@@ -51,7 +81,15 @@ def settings_identity(config: Mapping[str, Any]) -> dict[str, Any]:
             flat[prefix] = value
 
     walk("", config)
-    return flat
+    return {key: entry.neutral for key, entry in _retired(flat).items() if entry.in_digest} | flat
+
+
+def _retired(identity: Mapping[str, Any]) -> dict[str, Retired]:
+    """The retired settings of an identity's classes, by ``group.key``."""
+    targets = {key.removesuffix("_target_"): target for key, target in identity.items() if key.endswith("._target_")}
+    return {
+        f"{prefix}{key}": entry for prefix, target in targets.items() for key, entry in RETIRED.get(target, {}).items()
+    }
 
 
 def run_digest(identity: Mapping[str, Any]) -> str:
@@ -72,9 +110,11 @@ def refuse_other_run(folder: Path, identity: Mapping[str, Any], *, force: bool) 
     nothing_to_lose = not (folder / "checkpoints").exists() and not (folder / "metrics.json").exists()
     if nothing_to_lose or not (there := read_identity(folder)):
         return
-    keys = [key for key in sorted({*there, *identity}) if there.get(key) != identity.get(key)]
+    neutral = {key: entry.neutral for key, entry in _retired(there).items()}
+    there, now = {**neutral, **there}, {**neutral, **identity}
+    keys = [key for key in sorted({*there, *now}) if there.get(key) != now.get(key)]
     if keys:
-        changes = ", ".join(f"{key} (there {there.get(key)}, now {identity.get(key)})" for key in keys)
+        changes = ", ".join(f"{key} (there {there.get(key)}, now {now.get(key)})" for key in keys)
         raise AvceError(
             f"{folder} holds a run with other settings: {changes}. Give this one its own name=..., or "
             "force=true to throw the old one away."

@@ -64,9 +64,9 @@ def batches(size: int, side: int) -> Batch:
 def bare(module: AVCE, batch: Batch, steps: int) -> float:
     """CPU seconds a step of a plain loop over both phases."""
     module.train()
-    trunk = module.recipe.trunk(module.trunk_parameters())
+    trunk = module.optimizer_config.trunk(module.trunk_parameters())
     heads = (module.projection_head, module.discriminative_head)
-    auxiliary = module.recipe.heads(p for head in heads for p in head.parameters())
+    auxiliary = module.optimizer_config.heads(p for head in heads for p in head.parameters())
     generator = torch.Generator()
 
     def step(loss: Tensor) -> None:

@@ -13,6 +13,7 @@ from avce_pl.errors import AvceError
 from avce_pl.feature_transform.closed_form import ClosedForm
 from avce_pl.functional.negatives import NegativeWeights
 from avce_pl.method.avce import AVCE
+from avce_pl.method.released import ReleasedAVCE
 from avce_pl.method.seeding import batch_seed
 from avce_pl.mining.hard import HardMining
 from avce_pl.mining.none import NoMining
@@ -23,10 +24,10 @@ from avce_pl.training.callbacks.contrast import ContrastWatch
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
 
 
-def method(**options) -> AVCE:
+def method(cls: type[AVCE] = AVCE, **options) -> AVCE:
     torch.manual_seed(1)
     options = {"crl_formula": avce_formula.AVCE(), "mining": NoMining(), "crl_weight": 0.5, "seed": 7} | options
-    made = AVCE(
+    made = cls(
         backbone=TinyBackbone(),
         similarity=PaperSimilarity(),
         feature_transform=ClosedForm(),
@@ -133,8 +134,8 @@ def reference(module: AVCE, data: list[dict[str, Tensor]], two_phase: bool, cont
 @pytest.mark.parametrize("classes", [0, 3])
 def test_updates_equal_the_obvious_loop(update: str, contrast: bool, stale: bool, classes: int) -> None:
     formula = {} if contrast else {"crl_formula": NoCRL()}
-    options = {"update": update, "batch_norm": False, "stale_moments": stale}
-    module = method(**options, classes=classes, **formula)
+    released = {"cls": ReleasedAVCE, "head_weights": "default"} if stale else {}
+    module = method(update=update, batch_norm=False, classes=classes, **released, **formula)
     expected = copy.deepcopy(module)
     start = copy.deepcopy(module.state_dict())
     reference(expected, batches(), update == "two_phase", contrast, stale)
@@ -295,20 +296,21 @@ def test_a_diverged_training_stops_with_a_sentence() -> None:
 
 
 def test_the_accidents_of_the_released_code() -> None:
-    module = method(evaluation_latch=True, dropout_at_test=True)
+    module = method(ReleasedAVCE, evaluation_latch=True, dropout_at_test=True)
     fit(module, batches())
     assert not module.backbone.training
     assert not module.regressor.training
     module.on_test_model_eval()
     assert module.regressor[0].training
-    plain = method()
-    fit(plain, batches())
-    plain.on_test_model_eval()
-    assert not any(layer.training for layer in plain.modules())
+    without = method(ReleasedAVCE)
+    fit(without, batches())
+    without.on_test_model_eval()
+    assert not any(layer.training for layer in without.modules())
 
 
-def test_official_first_weights_of_the_heads() -> None:
-    module = method(head_weights="normal")
+def test_released_initial_weights_of_the_heads() -> None:
+    module = method(ReleasedAVCE)
     layers = [m for m in module.projection_head.modules() if isinstance(m, nn.Linear)]
     assert (layers[0].bias == torch.tensor(0.01).double()).all()
     assert layers[0].weight.detach().std() == pytest.approx(1, abs=0.1)
+    torch.testing.assert_close(module.regressor.state_dict(), method().regressor.state_dict(), rtol=0, atol=0)

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` 
 
 def baseline(**options) -> Baseline:
     torch.manual_seed(1)
-    recipe = StepDecay(learning_rate=1e-2, milestones=(2,), decay=0.5)
-    return Baseline(TinyBackbone(), recipe, seed=7, **options).double()
+    optimizer = StepDecay(learning_rate=1e-2, milestones=(2,), decay=0.5)
+    return Baseline(TinyBackbone(), optimizer, seed=7, **options).double()
 
 
 @pytest.mark.parametrize(("agreement", "classes"), [("population", 0), ("none", 0), ("none", 3)])

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` 
 
 def caf(backbone=None, **options) -> CAF:
     torch.manual_seed(1)
-    recipe = StepDecay(learning_rate=1e-2, milestones=(2,), decay=0.5)
-    return CAF(backbone or TinyBackbone(), recipe, seed=7, **options).double()
+    optimizer = StepDecay(learning_rate=1e-2, milestones=(2,), decay=0.5)
+    return CAF(backbone or TinyBackbone(), optimizer, seed=7, **options).double()
 
 
 def data() -> list[dict[str, Tensor]]:

@@ -9,9 +9,9 @@ from avce_pl.optimizer.step_decay import StepDecay
 
 
 def test_step_decay_has_the_released_milestones() -> None:
-    recipe = StepDecay()
+    optimizer = StepDecay()
     for batch, times in ((0, 0), (4_999, 0), (5_000, 1), (25_000, 2), (64_999, 3), (65_000, 4), (10**6, 5)):
-        assert recipe.factor(batch, 1) == pytest.approx(0.8**times)
+        assert optimizer.factor(batch, 1) == pytest.approx(0.8**times)
 
 
 def test_cosine_rises_then_falls_to_zero() -> None:
@@ -28,8 +28,8 @@ def test_cosine_of_a_single_batch() -> None:
 
 
 def test_optimizers_are_those_of_the_released_code() -> None:
-    recipe = StepDecay()
-    trunk, heads = recipe.trunk(nn.Linear(2, 2).parameters(), scale=2), recipe.heads(nn.Linear(2, 2).parameters())
+    optimizer = StepDecay()
+    trunk, heads = optimizer.trunk(nn.Linear(2, 2).parameters(), scale=2), optimizer.heads(nn.Linear(2, 2).parameters())
     assert trunk.param_groups[0]["lr"] == pytest.approx(2e-4)
     assert tuple(trunk.param_groups[0]["betas"]) == (0.5, 0.9)
     assert heads.param_groups[0]["lr"] == pytest.approx(1e-2)
@@ -37,6 +37,6 @@ def test_optimizers_are_those_of_the_released_code() -> None:
 
 
 def test_periodic_decay_has_the_released_period() -> None:
-    recipe = PeriodicDecay()
+    optimizer = PeriodicDecay()
     for batch, times in ((0, 0), (4_999, 0), (5_000, 1), (12_345, 2), (100_000, 20)):
-        assert recipe.factor(batch, 1) == pytest.approx(0.9**times)
+        assert optimizer.factor(batch, 1) == pytest.approx(0.9**times)
