@@ -84,7 +84,7 @@ def test_everything_is_there_and_says_what_it_is(outputs: Path) -> None:
     for text in ("Curves of one video", "table2/analysis", "0.3457", "a CPU", "f00", "5517", "trainer.max_epochs=4"):
         assert text in page, text
     assert "/home/ada" not in page
-    assert "File &quot;…/method/base.py&quot;, line 3" in page
+    assert "File &#34;…/method/base.py&#34;, line 3" in page
     assert str(outputs) not in page
 
 
@@ -146,6 +146,11 @@ def test_the_command_needs_no_torch(outputs: Path, tmp_path: Path) -> None:
     assert done.stdout == f"wrote {out}\n"
     assert out.read_text(encoding="utf-8") == report_page(outputs)
     assert list(out.parent.iterdir()) == [out]
+
+
+def test_templates_are_filled_by_jinja_only_when_a_page_is_made() -> None:
+    code = "import sys, avce_pl.report.pages.report, avce_pl.report.pages.check; assert 'jinja2' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
-"""A check-up of a data set as one HTML page that needs nothing else: no network, no script, no other file."""
+"""A check-up of a data set as an HTML page without a script."""
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from math import isnan
 from typing import Any
 
 from avce_pl.report.figures.plane import draw_plane
 from avce_pl.report.pages.check_text import SPLIT_COLUMNS, expression_names, split_cells, verdict
-from avce_pl.report.pages.html import frame, image, page, table
+from avce_pl.report.pages.html import render_page
 
 Sample = tuple[str, float, float, str, str, bytes]
 """Split, valence, arousal, expression, path and JPEG of a face."""
@@ -22,101 +21,84 @@ def check_page(record: dict[str, Any], samples: Sequence[Sample], regions: int) 
         samples: faces, at most one per split and region; or some per split and expression, with NaN for the others.
         regions: regions along each axis of the plane.
     """
-    protocol, splits = record["protocol"], record.get("splits", {})
-    parts = [
-        f"<h1>{escape(record['dataset'])}</h1>",
-        f"<p class=faint>Protocol {escape(protocol['name'])}: {escape(protocol['description'])}</p>",
-        f"<p class='verdict {'clean' if record['clean'] else 'fault'}'>{escape(verdict(record))}</p>",
-    ]
-    if splits:
-        parts += ["<h2>Splits</h2>", table(SPLIT_COLUMNS, split_cells(record))]
-        parts.append(f"<p class=faint>split_hash {escape(protocol['split_hash'] or '–')}</p>")
-    parts += _findings(record)
-    if labelled := {split: summary for split, summary in splits.items() if "valence" in summary}:
-        figures = [_plane(summary["plane"], split) for split, summary in labelled.items()]
-        parts += ["<h2>Labels on the plane</h2>", f"<div class=row>{''.join(figures)}</div>"]
-    if names := expression_names(splits):
-        parts += ["<h2>Expressions</h2>", _expression_table(splits, names)]
-    if training := record.get("training"):
-        parts.append("<h2>What an epoch is drawn from</h2>")
-        figures = [_plane(drawn["plane"], drawn["name"]) for drawn in training if "plane" in drawn]
-        parts += [f"<div class=row>{''.join(figures)}</div>"] if figures else []
-        drawn = {line["name"]: {**line, "expected": {}} for line in training if "expressions" in line}
-        parts += [_expression_table(drawn, expression_names(drawn))] if drawn else []
-    if samples:
-        parts += ["<h2>Faces</h2>", *_faces(samples, regions)]
-    return page(f"Check of {record['dataset']}", parts)
+    splits, drawn = record.get("splits", {}), record.get("training", ())
+    labelled = {split: summary["plane"] for split, summary in splits.items() if "valence" in summary}
+    drawn_planes = {line["name"]: line["plane"] for line in drawn if "plane" in line}
+    drawn_expressions = {line["name"]: {**line, "expected": {}} for line in drawn if "expressions" in line}
+    return render_page(
+        "check.html.j2",
+        f"Check of {record['dataset']}",
+        record=record,
+        verdict=verdict(record),
+        splits={"columns": SPLIT_COLUMNS, "rows": split_cells(record)} if splits else None,
+        findings=_findings(record),
+        labels=_planes(labelled),
+        expressions=_expressions(splits),
+        training={"planes": _planes(drawn_planes), "expressions": _expressions(drawn_expressions)} if drawn else None,
+        faces=_faces(samples, regions) if samples else None,
+    )
 
 
-def _findings(record: dict[str, Any]) -> list[str]:
-    parts = []
-    for (fault, kind), group in groupby(record["findings"], key=lambda f: (f["fault"], f["kind"])):
+def _findings(record: dict[str, Any]) -> list[dict[str, Any]]:
+    groups = []
+    for (fault, kind), group in groupby(record["findings"], key=lambda finding: (finding["fault"], finding["kind"])):
         severity = "fault" if fault else "note"
-        found, count = list(group), record["counts"][severity][kind]
-        items = [f"<li><b>{escape(f['where'])}</b> {escape(f['detail'])}</li>" for f in found]
-        if count > len(found):
-            items.append(f"<li>and {count - len(found):,} more</li>")
-        label = f"<span class={severity}>{severity}</span>"
-        opened = " open" if count <= 10 else ""
-        parts.append(
-            f"<details{opened}><summary>{label} {escape(kind)} ({count:,})</summary><ul>{''.join(items)}</ul></details>"
-        )
-    return ["<h2>Findings</h2>", *parts] if parts else []
+        count = record["counts"][severity][kind]
+        groups.append({"severity": severity, "kind": kind, "count": count, "findings": list(group)})
+    return groups
 
 
-def _plane(histogram: list[list[float]], title: str) -> str:
-    total = sum(map(sum, histogram))
-    caption = f"<b>{escape(title)}</b>, {total:,.0f} faces; the fullest bin holds {max(map(max, histogram)):,.0f}"
-    alt = f"Histogram of valence and arousal: {title}"
-    return f"<figure>{image('png', draw_plane(histogram), alt)}<figcaption>{caption}</figcaption></figure>"
+def _planes(histograms: Mapping[str, list[list[float]]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "title": title,
+            "picture": draw_plane(histogram),
+            "faces": sum(map(sum, histogram)),
+            "fullest": max(map(max, histogram)),
+        }
+        for title, histogram in histograms.items()
+    ]
 
 
-def _expression_table(splits: dict[str, Any], names: list[str]) -> str:
-    head = "".join(f"<th>{escape(split)}</th><th></th>" for split in splits)
-    lines = []
-    for name in names:
-        cells = [f"<td>{escape(name)}</td>"]
+def _expressions(splits: dict[str, Any]) -> dict[str, Any] | None:
+    """Counts of every expression in every split, each with its share of the split's largest in percent."""
+    rows = []
+    for name in expression_names(splits):
+        cells = []
         for summary in splits.values():
             count = summary["expressions"].get(name, 0)
             expected = summary["expected"].get("expressions", {}).get(name)
             text = f"{count:,.0f}" if expected is None else f"{count:,} of {expected:,}"
-            width = 100 * count / max([*summary["expressions"].values(), 1])
-            cells.append(f"<td>{text}</td><td class=bar><i style='width:{width:.1f}%'></i></td>")
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    return frame(f"<tr><th>expression</th>{head}</tr>{''.join(lines)}")
+            cells.append((text, f"{100 * count / max([*summary['expressions'].values(), 1]):.1f}"))
+        rows.append((name, cells))
+    return {"splits": list(splits), "rows": rows} if rows else None
 
 
-def _faces(samples: Sequence[Sample], regions: int) -> list[str]:
-    """Grids of faces, one per split."""
+def _faces(samples: Sequence[Sample], regions: int) -> dict[str, Any]:
+    """Grids of faces by split: one over the plane, or one for each expression."""
     on_plane = not isnan(samples[0][1])
-    text = "One from each region of the plane: valence to the right, arousal upwards."
-    grids = []
+    splits = []
     for split, group in groupby(samples, key=lambda sample: sample[0]):
         faces = list(group)
-        grid = _plane_grid(faces, regions) if on_plane else _expression_grid(faces)
-        grids.append(f"<figure>{grid}<figcaption><b>{escape(split)}</b></figcaption></figure>")
-    return [
-        f"<p class=faint>{text if on_plane else 'Some of each expression.'}</p>",
-        f"<div class='row wide'>{''.join(grids)}</div>",
-    ]
+        if on_plane:
+            grids = [("", _plane_cells(faces, regions))]
+        else:
+            grids = [(name, [*map(_face, part)]) for name, part in groupby(faces, key=lambda face: face[3])]
+        splits.append((split, grids))
+    text = "One from each region of the plane: valence to the right, arousal upwards."
+    return {"text": text if on_plane else "Some of each expression.", "splits": splits}
 
 
-def _plane_grid(faces: list[Sample], regions: int) -> str:
-    cells = ["<span></span>"] * regions**2
+def _plane_cells(faces: Sequence[Sample], regions: int) -> list[dict[str, Any] | None]:
+    """The cells of a grid, row by row from the top."""
+    cells: list[dict[str, Any] | None] = [None] * regions**2
     for face in faces:
         column, row = (min(int((value + 1) * regions / 2), regions - 1) for value in face[1:3])
         cells[(regions - 1 - row) * regions + column] = _face(face)
-    return f"<div class=faces>{''.join(cells)}</div>"
+    return cells
 
 
-def _expression_grid(faces: list[Sample]) -> str:
-    lines = []
-    for name, part in groupby(faces, key=lambda face: face[3]):
-        lines.append(f"<p class=faint>{escape(name)}</p><div class=faces>{''.join(map(_face, part))}</div>")
-    return "".join(lines)
-
-
-def _face(face: Sample) -> str:
+def _face(face: Sample) -> dict[str, Any]:
     _, valence, arousal, expression, path, jpeg = face
     text = expression if isnan(valence) else f"valence {valence:+.2f}, arousal {arousal:+.2f}"
-    return image("jpeg", jpeg, f"{text}: {path}")
+    return {"picture": jpeg, "text": f"{text}: {path}"}

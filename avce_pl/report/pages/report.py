@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from avce_pl.errors import AvceError
 from avce_pl.report.figures import style
 from avce_pl.report.output import write_output
-from avce_pl.report.pages.html import frame, image, page, table
+from avce_pl.report.pages.html import render_page
 from avce_pl.report.pages.run_facts import curves, facts, failure
 from avce_pl.report.tables.contrast import DEAD, contrast_state
 from avce_pl.report.tables.layout import MISSING, read_layout
@@ -42,28 +41,38 @@ def report_page(outputs: Path) -> str:
     """
     folders = sorted(folder for folder in outputs.glob("*") if folder.is_dir())
     records = {folder.name: found for folder in folders if (found := read_records(folder))}
-    figures = list(_figures(outputs))
-    measured = list(_measurements(outputs))
-    if not (records or figures or measured):
+    figures, measurements = list(_figures(outputs)), list(_measurements(outputs))
+    if not (records or figures or measurements):
         raise AvceError(
             f"{outputs} holds no runs, figures or measurements. Run `python run.py` first, or say "
             "where the output_root is with --outputs FOLDER."
         )
     runs = [record for found in records.values() for record in found]
-    sections = {
-        "Tables": list(_tables(outputs, records)),
+    tables, missing = _tables(outputs, records)
+    failures = list(_failures(outputs, runs))
+    shown = {
+        "Tables": tables or missing,
         "Figures": figures,
-        "Measurements": measured,
-        "Failures": list(_failures(outputs, runs)),
-        "Runs": _runs(outputs, runs) if runs else [],
+        "Measurements": measurements,
+        "Failures": failures,
+        "Runs": runs,
     }
-    shown = {title: parts for title, parts in sections.items() if parts}
-    links = "".join(f"<a href='#{title.lower()}'>{title}</a>" for title in shown)
-    body = ["<header><h1>AVCE-PL: tables, figures and runs</h1>", *_state(runs), f"<nav>{links}</nav></header><main>"]
-    for title, parts in shown.items():
-        body += [f"<section id={title.lower()}><h2>{title}</h2>", *parts, "</section>"]
-    script = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-    return page("AVCE-PL report", [*body, "</main>", _data(outputs, runs)], script)
+    return render_page(
+        "report.html.j2",
+        "AVCE-PL report",
+        Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
+        sections=[title for title, content in shown.items() if content],
+        counts=_counts(runs),
+        warnings=list(_warnings(runs)),
+        failed=_number_of_runs(len(failures)),
+        tables=tables,
+        missing_tables=missing,
+        figures=figures,
+        measurements=measurements,
+        failures=failures,
+        runs=_runs(outputs, runs) if runs else None,
+        data=_data(outputs, runs),
+    )
 
 
 def write_report(outputs: Path, out: Path) -> None:
@@ -75,28 +84,29 @@ def write_report(outputs: Path, out: Path) -> None:
     write_output(out, report_page(outputs))
 
 
-def _state(runs: Sequence[RunRecord]) -> Iterator[str]:
-    """What a reader has to know before any number."""
+def _counts(runs: Sequence[RunRecord]) -> str:
     if not runs:
-        return
+        return ""
     count = {state: sum(record.state == state for record in runs) for state in ("done", "failed", "unfinished")}
-    counts = ", ".join(f"{number:,} {state}" for state, number in count.items() if number)
-    yield f"<p class=faint>{len(runs):,} runs: {counts}.</p>"
+    return f"{len(runs):,} runs: {', '.join(f'{number:,} {state}' for state, number in count.items() if number)}."
+
+
+def _warnings(runs: Sequence[RunRecord]) -> Iterator[tuple[Literal["note", "fault"], str]]:
+    """What a reader has to know before any number."""
     datasets = sorted({r.choices["dataset"] for r in runs if is_procedural(r.choices["dataset"], r.metrics)})
     if datasets:
         yield (
-            f"<p class='verdict note'>Runs on {escape(' and '.join(datasets))} are on procedural faces: their numbers "
-            "are not comparable with published ones.</p>"
+            "note",
+            f"Runs on {' and '.join(datasets)} are on procedural faces: their numbers are not comparable with "
+            "published ones.",
         )
     if any(tested_on_validation(record.metrics) for record in runs):
-        yield f"<p class='verdict note'>Some runs, see &ldquo;tested on&rdquo;: {escape(OPTIMISTIC)}</p>"
+        yield "note", f"Some runs, see “tested on”: {OPTIMISTIC}"
     if dead := sum(contrast_state(record.choices, record.metrics) == "dead" for record in runs):
-        yield f"<p class='verdict fault'>Dead contrast in {_number_of_runs(dead)}: {escape(DEAD)}.</p>"
+        yield "fault", f"Dead contrast in {_number_of_runs(dead)}: {DEAD}."
     commits = sorted({_of_run(record, "commit") for record in runs if record.state == "done"})
     if len(commits) > 1:
-        yield f"<p class='verdict note'>Mixed commits: {escape(', '.join(commits))}.</p>"
-    if count["failed"]:
-        yield f"<p class='verdict fault'>{_number_of_runs(count['failed'])} failed: <a href='#failures'>why</a>.</p>"
+        yield "note", f"Mixed commits: {', '.join(commits)}."
 
 
 def _number_of_runs(count: int) -> str:
@@ -117,38 +127,40 @@ def _of_run(record: RunRecord, key: str) -> str:
     return str(record.metrics.get("run", {}).get(key) or MISSING)
 
 
-def _tables(outputs: Path, records: Mapping[str, Sequence[RunRecord]]) -> Iterator[str]:
+def _tables(outputs: Path, records: Mapping[str, Sequence[RunRecord]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The tables that have runs, and the names of the paper's tables that have none."""
     paper = sorted(file.stem for file in (ROOT / "experiments" / "tables").glob("*.yaml"))
     others = [name for name, found in records.items() if name not in paper and len(found) > 1]
-    missing = []
+    tables, missing = [], []
     for name in [*paper, *others]:
         found = read_table_records(name, read_layout(name), outputs)
         if not found:
             missing.append(name)
         for dataset in sorted({record.choices["dataset"] for record in found}):
             made = make_table(name, outputs, dataset)
-            rows = [[*names, *cells] for names, cells in zip(made.names, made.cells, strict=True)]
-            texts = len(made.layout.rows)
-            yield f"<h3>{escape(made.layout.title)}</h3>"
-            yield table(made.headers, rows, texts, f"{made.layout.title}, on {dataset}", "sortable")
-            yield f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in made.notes)}</ul>"
-            if made.lines["mean"].isna().all():
-                continue  # no run of it has finished
-            picture = style.png(draw_table(made))
-            yield _figure("png", picture, f"{made.layout.title}, on {dataset}: the same numbers as a picture")
-        for file in sorted((outputs / name).glob("*.png")):
-            if file.stem != name:  # such as confusion matrices
-                yield _figure("png", file.read_bytes(), f"{file.stem.replace('_', ' ')}, as `avce table` drew it last")
-    if missing:
-        yield f"<p class=faint>Not run yet: {', '.join(missing)}; <code>make help</code> lists the commands.</p>"
+            finished = made.lines["mean"].notna().any()
+            tables.append(
+                {
+                    "title": made.layout.title,
+                    "name": f"{made.layout.title}, on {dataset}",
+                    "head": made.headers,
+                    "rows": [[*names, *cells] for names, cells in zip(made.names, made.cells, strict=True)],
+                    "texts": len(made.layout.rows),
+                    "notes": made.notes,
+                    "picture": style.png(draw_table(made)) if finished else None,
+                    "more": [],
+                }
+            )
+        if found:
+            tables[-1]["more"] = [
+                (file.stem.replace("_", " "), file.read_bytes())
+                for file in sorted((outputs / name).glob("*.png"))
+                if file.stem != name  # such as confusion matrices
+            ]
+    return tables, missing
 
 
-def _figure(kind: str, picture: bytes, caption: str, more: str = "") -> str:
-    described = f"<figcaption>{escape(caption)}{more}</figcaption>"
-    return f"<figure class=paper>{image(kind, picture, caption)}{described}</figure>"
-
-
-def _figures(outputs: Path) -> Iterator[str]:
+def _figures(outputs: Path) -> Iterator[dict[str, Any]]:
     """The pictures of ``avce figure`` below the output_root and its sweeps, with what the JSON beside them says."""
     folders = [outputs / "figures", *sorted(outputs.glob("*/figures"))]
     files = [file for folder in folders for file in sorted(folder.glob("*")) if file.suffix in (".png", ".svg")]
@@ -157,21 +169,26 @@ def _figures(outputs: Path) -> Iterator[str]:
         read = _read(stem.with_suffix(".json")) if stem.with_suffix(".json").exists() else {}
         about = read if isinstance(read, dict) else {"values": read}
         name = "/".join(part for part in stem.relative_to(outputs).parts if part != "figures")
-        sentences = [str(about[key]) for key in ("caption", "source") if about.get(key)]
-        more = "".join(f"<br>{escape(str(note))}" for note in about.get("notes", ()))
         numbers = {key: about[key] for key in ("runs", "values") if about.get(key)}
-        if numbers:
-            more += f"<details><summary>runs and numbers</summary>{''.join(_values(numbers, name))}</details>"
-        yield f"<h3>{escape(name)}</h3>"
-        yield _figure(kind, stem.with_suffix(f".{kind}").read_bytes(), " ".join(sentences) or name, more)
+        yield {
+            "name": name,
+            "kind": kind,
+            "picture": stem.with_suffix(f".{kind}").read_bytes(),
+            "caption": " ".join(str(about[key]) for key in ("caption", "source") if about.get(key)) or name,
+            "notes": about.get("notes", ()),
+            "numbers": list(_blocks(numbers, name)),
+        }
 
 
-def _measurements(outputs: Path) -> Iterator[str]:
+def _measurements(outputs: Path) -> Iterator[dict[str, Any]]:
     for file in sorted(file for name in ("benchmarks", "speed") for file in (outputs / name).glob("*.json")):
-        yield f"<h3>{escape(file.stem.replace('_', ' '))}</h3>"
-        yield from _values(_read(file), file.stem)
-        if (picture := file.with_suffix(".png")).exists():
-            yield _figure("png", picture.read_bytes(), f"{file.stem}: the same numbers as a picture")
+        picture = file.with_suffix(".png")
+        yield {
+            "name": file.stem,
+            "title": file.stem.replace("_", " "),
+            "numbers": list(_blocks(_read(file), file.stem)),
+            "picture": picture.read_bytes() if picture.exists() else None,
+        }
 
 
 def _read(file: Path) -> Any:
@@ -181,28 +198,29 @@ def _read(file: Path) -> Any:
         raise AvceError(f"{file} is damaged ({error}). Delete it and make it again.") from None
 
 
-def _values(content: Any, name: str = "") -> Iterator[str]:
-    """Any JSON as tables: a list of objects has a line for each, an object one for each of its values."""
+def _blocks(content: Any, name: str) -> Iterator[dict[str, Any]]:
+    """Any JSON as titles, tables, lists and texts; a list of objects is one table with a line for each of them."""
     if isinstance(content, dict):
         inner = {key: value for key, value in content.items() if isinstance(value, dict | list)}
-        plain = [[str(key), _cell(value)] for key, value in content.items() if key not in inner]
+        plain = [(str(key), _cell(value)) for key, value in content.items() if key not in inner]
         if plain:
-            yield table(("what", "value"), plain, 1, name, "sortable")
+            yield {"kind": "table", "head": ("what", "value"), "rows": plain, "texts": 1, "name": name}
         for key, value in inner.items():
-            yield f"<p><b>{escape(str(key))}</b></p>"
-            yield from _values(value, f"{name} {key}".strip())
+            yield {"kind": "title", "text": key}
+            yield from _blocks(value, f"{name} {key}".strip())
     elif isinstance(content, list) and len(content) > _LISTED:
-        yield f"<p>{len(content):,} of them, in the file.</p>"
+        yield {"kind": "text", "text": f"{len(content):,} of them, in the file."}
     elif isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
         head = list(dict.fromkeys(key for row in content for key in row if key != "folder"))  # may name the machine's
         texts = [key for key in head if any(isinstance(row.get(key), str) for row in content)]
         head = [*texts, *(key for key in head if key not in texts)]
-        yield table(head, [[_cell(row.get(key)) for key in head] for row in content], len(texts), name, "sortable")
+        rows = [[_cell(row.get(key)) for key in head] for row in content]
+        yield {"kind": "table", "head": head, "rows": rows, "texts": len(texts), "name": name}
     elif isinstance(content, list) and any(isinstance(value, str) for value in content):
-        yield f"<ul>{''.join(f'<li>{escape(_cell(value))}</li>' for value in content)}</ul>"
+        yield {"kind": "list", "items": [_cell(value) for value in content]}
     else:
         values = content if isinstance(content, list) else [content]
-        yield f"<p>{escape(', '.join(_cell(value) for value in values))}</p>"
+        yield {"kind": "text", "text": ", ".join(map(_cell, values))}
 
 
 def _cell(value: Any) -> str:
@@ -215,19 +233,18 @@ def _cell(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _failures(outputs: Path, runs: Iterable[RunRecord]) -> Iterator[str]:
+def _failures(outputs: Path, runs: Iterable[RunRecord]) -> Iterator[dict[str, Any]]:
     for record in runs:
         if text := failure(record):
-            where = escape(str(record.folder.relative_to(outputs))).replace("/", "/<wbr>")
-            last = escape(text.strip().rpartition("\n")[2])
-            yield f"<details><summary><b>{where}</b> {last}</summary><pre>{escape(text)}</pre></details>"
+            where, last = record.folder.relative_to(outputs).parts, text.strip().rpartition("\n")[2]
+            yield {"where": where, "last": last, "text": text}
 
 
-def _runs(outputs: Path, runs: Sequence[RunRecord]) -> list[str]:
+def _runs(outputs: Path, runs: Sequence[RunRecord]) -> dict[str, Any]:
+    """The table of all runs: its column titles, those of numbers, and of each run its name and its cells by title."""
     metrics = {key: title for key, title in _COLUMNS.items() if any(key in r.metrics.get("test", {}) for r in runs)}
-    numbers = ("seed", *metrics.values(), "seconds")
-    lines = []
-    for number, record in enumerate(runs):
+    rows = []
+    for record in runs:
         test = record.metrics.get("test", {})
         cells = {
             "name": record.folder.relative_to(outputs).parts[0],
@@ -239,30 +256,8 @@ def _runs(outputs: Path, runs: Sequence[RunRecord]) -> list[str]:
             "seed": str(record.seed),
             **{key: _of_run(record, key) for key in ("commit", "seconds", "finished")},
         }
-        name = escape(short_name(record.choices, record.seed))
-        lines.append(
-            f"<tr><td><input type=checkbox aria-label='Draw the curve of {name}' value={number}>"
-            f"<td class=text><button>{name}</button>"
-            + "".join(f"<td{'' if key in numbers else ' class=text'}>{escape(text)}" for key, text in cells.items())
-        )
-    heads = "".join(
-        f"<th scope=col{'' if key in numbers else ' class=text'}>{key.replace('_', ' ')}</th>"
-        for key in ("draw", "run", *cells)
-    )
-    inside = f"<thead><tr>{heads}</tr></thead><tbody id=rows>{''.join(lines)}</tbody>"
-    return [
-        "<div class=tools><input type=search id=filter aria-label='Filter the runs' "
-        "placeholder='filter, such as mining=hard seed=0 or failed'><output id=count></output></div>",
-        frame(inside, "All runs", "sortable tall"),
-        "<p class=faint>A run's name opens its configuration, data, protocol and all metrics; a tick draws its "
-        "learning curve.</p>",
-        "<h3 id=curves>Learning curves</h3>",
-        "<div class=tools><select id=metric aria-label='What the curves show'></select>"
-        "<button id=all>tick the rows shown</button><button id=none>tick none</button></div>",
-        "<div id=chart></div>",
-        "<dialog aria-labelledby=run><form method=dialog><button>close</button></form><h2 id=run></h2>"
-        "<div id=details></div></dialog>",
-    ]
+        rows.append((short_name(record.choices, record.seed), cells))
+    return {"head": ["draw", "run", *rows[0][1]], "numbers": {"seed", *metrics.values(), "seconds"}, "rows": rows}
 
 
 def _run_warnings(record: RunRecord) -> Iterator[str]:
@@ -276,7 +271,7 @@ def _run_warnings(record: RunRecord) -> Iterator[str]:
 
 
 def _data(outputs: Path, runs: Iterable[RunRecord]) -> str:
-    """What the script shows; a setting that several runs share is there once."""
+    """What the script shows, as JSON; a setting that several runs share is there once."""
     settings: dict[str, int] = {}
     described = []
     for record in runs:
@@ -297,4 +292,4 @@ def _data(outputs: Path, runs: Iterable[RunRecord]) -> str:
             }
         )
     text = json.dumps({"settings": list(settings), "runs": described}, separators=(",", ":"), ensure_ascii=False)
-    return f"<script type=application/json id=data>{text.replace('<', chr(92) + 'u003c')}</script>"
+    return text.replace("<", r"\u003c")  # which would end the script
