@@ -22,7 +22,7 @@ BUDGET = $(if $(DATASET),budget=paper dataset=$(DATASET) root=$(DATA_ROOT) backb
 SWEPT_SEEDS = $(or $(SEEDS),$(if $(DATASET),0$(COMMA)1$(COMMA)2))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo table1 ablation-table2 table3 table4 ablation-table5 speed figures report paper bench audit test test-slow check clean
+.PHONY: help setup demo table1 ablation-table2 table3 table4 ablation-table5 speed figures report paper bench audit test test-fast test-slow check clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,11 @@ audit: $(STAMP)  ## look the pinned packages up in the advisories (needs a netwo
 
 test: $(STAMP)  ## run the tests (a few minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+
+FAST = $(addprefix tests/,functional crl_formula mining similarity feature_transform optimizer metrics backbone method \
+	report/test_table.py report/test_table_comparisons.py report/test_statistics.py test_arrows.py test_docs.py test_settings.py)
+test-fast: $(STAMP)  ## formulas, components, settings and tables, under a minute
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow" $(FAST) $(ARGS)
 
 test-slow: $(STAMP)  ## run the long tests too
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
