@@ -6,7 +6,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 
-from avce_pl.face.detection import choose, detector
+from avce_pl.face.detection import choose
+from avce_pl.face.detectors import build_detector
 from avce_pl.image.crop import Box, crop_face
 from avce_pl.synthesis.face import FaceStyle, sample_face
 from avce_pl.synthesis.renderer import render
@@ -14,7 +15,7 @@ from avce_pl.synthesis.renderer import render
 MARGIN = 0.3
 
 scene = render(replace(sample_face(7, 1, 0, FaceStyle(level=0.3)), crop=0.5), 480).image
-face = choose(detector("haar")(scene))
+face = choose(build_detector("haar")(scene))
 assert face is not None
 cut = scene[:, int(face.box.x + 0.25 * face.box.width) :]  # the same face at the edge of a picture
 beyond = Box(-0.25 * face.box.width, *face.box[1:])

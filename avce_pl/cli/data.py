@@ -3,12 +3,13 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from avce_pl.cli.arguments import require_writable
 from avce_pl.errors import AvceError
+from avce_pl.face.detectors import describe_detectors
 from avce_pl.utils.files import atomic_path
 from avce_pl.utils.resources import ROOT
 
@@ -81,7 +82,7 @@ def synthesize(
 @data.command()
 def prepare(
     layout: Annotated[
-        Literal["aff_wild", "aff_wild2", "afew_va", "csv"] | None, typer.Argument(help="A data set as it was unpacked.")
+        str | None, typer.Argument(help="An option of the group dataset that has videos, such as aff_wild, or csv.")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
     video: Annotated[
@@ -91,8 +92,10 @@ def prepare(
         Path | None, typer.Option(help="Folder for the crops and their table; prepared, in the root if there is one.")
     ] = None,
     detector: Annotated[
-        Literal["auto", "provided", "haar", "yunet", "mtcnn", "centre"],
-        typer.Option(help="Finds the faces; auto: the data set's own boxes, else yunet if it is there, else haar."),
+        str,
+        typer.Option(
+            help=f"Face detector. provided: the data set's own boxes, which auto prefers; {describe_detectors()}."
+        ),
     ] = "auto",
     margin: Annotated[float, typer.Option(min=0, max=4, help="Share by which a crop exceeds the face's box.")] = 0.3,
     size: Annotated[int, typer.Option(min=16, max=2048, help="Side of a crop in pixels.")] = 224,
@@ -100,7 +103,8 @@ def prepare(
     jobs: Annotated[int, typer.Option(min=1, help="Videos at a time.")] = os.cpu_count() or 1,
 ) -> None:
     """Cuts the faces out of videos, or of the images in CSV lists; the same command resumes an interrupted one."""
-    from avce_pl.prepare.pipeline import PrepareSettings, prepare_dataset
+    from avce_pl.prepare.dataset import prepare_dataset
+    from avce_pl.prepare.record import PrepareSettings
 
     prepared = prepare_dataset(
         layout, root, video or [], out, PrepareSettings(detector, margin, size, yunet_model), jobs

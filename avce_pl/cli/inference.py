@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from avce_pl.errors import AvceError
+from avce_pl.face.detectors import describe_detectors
 
 
 def predict(
@@ -18,7 +19,7 @@ def predict(
     annotate: Annotated[Path | None, typer.Option(help="Folder or file for annotated copies.")] = None,
     smooth: Annotated[float, typer.Option(min=0, help="Smooth over this many seconds, in columns of its own.")] = 0,
     quadrants: Annotated[bool, typer.Option(help="Name the quarter of the plane: a heuristic.")] = False,
-    detector: Annotated[str, typer.Option(help="Face detector; centre takes the middle of the image.")] = "auto",
+    detector: Annotated[str, typer.Option(help=f"Face detector. {describe_detectors()}.")] = "auto",
 ) -> None:
     """Predicts valence and arousal of every face in images, videos or before a camera. The same command resumes.
 

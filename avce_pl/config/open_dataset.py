@@ -1,6 +1,7 @@
 """A data set by its name on the command line, without the rest of a run's configuration."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -9,6 +10,25 @@ from avce_pl.dataset.files.datamodule import FileDataModule
 from avce_pl.errors import AvceError
 from avce_pl.utils.resources import ROOT
 from avce_pl.utils.text import nearest
+
+
+def dataset_options() -> dict[str, dict[str, Any]]:
+    """Option of the group ``dataset`` -> what its YAML holds, by name, for all that are on disk."""
+    paths = sorted((ROOT / "conf" / "dataset").glob("*.yaml"))
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def dataset_class(name: str) -> type[Any]:
+    """The class that an option of the group ``dataset`` names.
+
+    Raises:
+        AvceError: there is no such option, or its class cannot be imported.
+    """
+    options = dataset_options()
+    if name not in options:
+        raise AvceError(f"There is no data set {name}{nearest(name, options)}")
+    found: type[Any] = target_class(options[name], "dataset")
+    return found
 
 
 def open_dataset(name: str, root: Path, options: list[str]) -> FileDataModule:
@@ -22,14 +42,9 @@ def open_dataset(name: str, root: Path, options: list[str]) -> FileDataModule:
     Raises:
         AvceError: the name or an option is wrong, or it is not a data set of image files.
     """
-    known = {path.stem: path for path in (ROOT / "conf" / "dataset").glob("*.yaml")}
-    if name not in known:
-        raise AvceError(f"There is no data set {name}{nearest(name, known)}")
-    section = yaml.safe_load(known[name].read_text())
-    target = target_class(section, "dataset")
-    if not issubclass(target, FileDataModule):
-        raise AvceError(f"{name} is drawn, not read from files: there is nothing to check.")
-    section["root"] = str(root)
+    if not issubclass(dataset_class(name), FileDataModule):
+        raise AvceError(f"{name} is drawn, not read from files: there is nothing to check or to prepare.")
+    section = dataset_options()[name] | {"root": str(root)}
     for option in options:
         key, equals, value = option.removeprefix("dataset.").partition("=")
         if not equals:

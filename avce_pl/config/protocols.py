@@ -1,24 +1,18 @@
-"""What protocols there are, read from the data sets of ``conf/dataset``."""
+"""The split protocols of the data sets of ``conf/dataset``."""
 
 from collections.abc import Mapping
 
-import yaml
 from rich.table import Column, Table
 
-from avce_pl.config.instantiate import target_class
+from avce_pl.config.open_dataset import dataset_class, dataset_options
 from avce_pl.dataset.core.index import SPLITS
 from avce_pl.dataset.core.split_protocol import Protocol
-from avce_pl.utils.resources import ROOT
 
 
 def protocols() -> dict[str, Mapping[str, Protocol]]:
     """Option of the group ``dataset`` -> its protocols, for the data sets that are read from files."""
-    found = {}
-    for path in sorted((ROOT / "conf" / "dataset").glob("*.yaml")):
-        reader = target_class(yaml.safe_load(path.read_text()), "dataset")
-        if hasattr(reader, "protocols"):
-            found[path.stem] = reader.protocols
-    return found
+    readers = {name: dataset_class(name) for name in dataset_options()}
+    return {name: reader.protocols for name, reader in readers.items() if hasattr(reader, "protocols")}
 
 
 def protocol_table() -> Table:

@@ -20,8 +20,9 @@ from avce_pl.dataset.files.folders import doubled, listed, relative
 from avce_pl.dataset.files.reading import LabelledFrames, to_numbers
 from avce_pl.dataset.files.video_datamodule import VideoDataModule
 from avce_pl.dataset.files.video_folders import HEAPS, numbered
-from avce_pl.dataset.files.video_source import Box, VideoSource
+from avce_pl.dataset.files.video_source import VideoSource
 from avce_pl.errors import AvceError
+from avce_pl.image.crop import Box
 
 FOLDS = 5
 GRID = (720, 576)
@@ -280,7 +281,7 @@ def _box(points: NDArray[np.float64]) -> Box:
     left, top = points.min(axis=0).tolist()
     right, bottom = points.max(axis=0).tolist()
     top = max(top - FOREHEAD * (bottom - top), 0.0)
-    return max(left, 0.0), top, right - max(left, 0.0), bottom - top
+    return Box(max(left, 0.0), top, right - max(left, 0.0), bottom - top)
 
 
 def _size(path: Path) -> tuple[int, int] | None:

@@ -18,8 +18,9 @@ from avce_pl.dataset.files.folders import doubled, relative
 from avce_pl.dataset.files.reading import LabelledFrames, to_numbers
 from avce_pl.dataset.files.video_datamodule import VideoDataModule
 from avce_pl.dataset.files.video_folders import VIDEO_SUFFIXES, contents, named_folders, numbered
-from avce_pl.dataset.files.video_source import Box, VideoSource
+from avce_pl.dataset.files.video_source import VideoSource
 from avce_pl.errors import AvceError
+from avce_pl.image.crop import Box
 
 _TRAIN_SHARE = 0.7
 
@@ -209,7 +210,7 @@ class PointFiles(Mapping[int, Box]):
         points = read_points(self.folder / self._names[frame])
         x, y = points.min(axis=0).tolist()
         right, bottom = points.max(axis=0).tolist()
-        return x, y, right - x, bottom - y
+        return Box(x, y, right - x, bottom - y)
 
 
 def read_points(path: Path) -> NDArray[np.float64]:

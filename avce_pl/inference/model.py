@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avce_pl.errors import AvceError
-from avce_pl.face.detection import Detection, Detector, detector
+from avce_pl.face.detection import Detection, Detector
+from avce_pl.face.detectors import build_detector, margin_for
 from avce_pl.image.crop import Box, crop_face
 from avce_pl.image.decode import decode
 from avce_pl.runs.specification import Specification
@@ -76,7 +77,7 @@ class Model:
         Args:
             images: a path, a Pillow image, an array (H, W, 3) uint8 whose channels are red, green, blue (OpenCV's
                 ``imread`` gives blue, green, red: convert first), or a list of these.
-            detect: a detector's name, see `avce_pl.face.detection`, or one of your own; ``None`` where an
+            detect: a detector's name, see `avce_pl.face.detectors`, or one of your own; ``None`` where an
                 image is a cropped face already, as in most data sets.
 
         Returns:
@@ -88,7 +89,7 @@ class Model:
         """
         single = isinstance(images, str) or not isinstance(images, Sequence)
         inputs: Any = [images] if single else images
-        find = detector(detect) if isinstance(detect, str) else detect
+        find = build_detector(detect) if isinstance(detect, str) else detect
         results: list[list[Prediction]] = []
         crops: list[Pixels] = []
         waiting: list[tuple[list[Prediction], Detection | None]] = []
@@ -114,13 +115,13 @@ class Model:
     def crop(self, image: Pixels, detection: Detection | None) -> Pixels:
         """The square around a face that the network expects: (S, S, 3) uint8, S = `specification.resize_size`.
 
-        Without a detection, and with that of "centre", the picture is taken as a crop: no margin is added.
+        Without a detection the picture is taken as a crop: no margin is added.
         """
         side, margin = self.specification.resize_size, self.specification.margin
-        if detection is None or detection.detector == "centre":
+        if detection is None:
             return crop_face(image, None, side, margin)
         try:
-            return crop_face(image, detection.box, side, margin)
+            return crop_face(image, detection.box, side, margin_for(detection.detector, margin))
         except ValueError as error:
             raise AvceError(f"The detector {detection.detector} gave a useless box: {error}.") from error
 

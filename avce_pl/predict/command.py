@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from avce_pl.errors import Interrupted
-from avce_pl.face.detection import Detection, Detector, detector
+from avce_pl.face.detection import Detection, Detector
+from avce_pl.face.detectors import build_detector
 from avce_pl.image.crop import Box
 from avce_pl.inference.model import Model
 from avce_pl.predict.annotation import Annotator, Mark, copies_of
@@ -92,7 +93,7 @@ def predict_sources(
         AvceError: something cannot be written.
         Interrupted: Ctrl-C; with `out`, the same call resumes.
     """
-    find = find or detector(options.detector)
+    find = find or build_detector(options.detector)
     names = columns(options.smooth, options.quadrants)
     copies = copies_of(sources, options.annotate)
     table: Printed | TableFile

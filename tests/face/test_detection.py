@@ -1,4 +1,6 @@
 import importlib.util
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,8 @@ from numpy.typing import NDArray
 from skimage import data
 
 from avce_pl.errors import AvceError
-from avce_pl.face.detection import Detection, choose, detector, overlap
+from avce_pl.face.detection import Detection, choose, overlap
+from avce_pl.face.detectors import DETECTORS, Entry, build_detector, describe_detectors, margin_for
 from avce_pl.image.crop import Box
 from avce_pl.synthesis.face import FaceStyle, sample_face
 from avce_pl.synthesis.renderer import Rendered, render
@@ -64,14 +67,14 @@ def pooled_brightness(path: Path) -> None:
 
 
 def test_haar_finds_the_face_in_a_photograph() -> None:
-    (face,) = detector("haar")(data.astronaut())
+    (face,) = build_detector("haar")(data.astronaut())
     assert overlap(face.box, ASTRONAUT) > 0.8
     assert 0.5 < face.confidence < 1
     assert face.detector == "haar"
 
 
 def test_haar_finds_procedural_faces_in_larger_scenes() -> None:
-    haar = detector("haar")
+    haar = build_detector("haar")
     found = 0
     for subject in range(12):
         drawn = scene(subject)
@@ -82,18 +85,18 @@ def test_haar_finds_procedural_faces_in_larger_scenes() -> None:
 
 def test_haar_finds_several_faces_and_sorts_them() -> None:
     image = np.hstack([scene(1).image, scene(4).image])
-    faces = detector("haar")(image)
+    faces = build_detector("haar")(image)
     assert sorted(int(face.box.x > 240) for face in faces) == [0, 1]
     assert faces[0].confidence >= faces[1].confidence
 
 
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket"])
 def test_haar_finds_no_face_where_there_is_none(name: str) -> None:
-    assert detector("haar")(getattr(data, name)()) == []
+    assert build_detector("haar")(getattr(data, name)()) == []
 
 
 def test_centre_is_the_central_square() -> None:
-    (face,) = detector("centre")(np.zeros((30, 50, 3), np.uint8))
+    (face,) = build_detector("centre")(np.zeros((30, 50, 3), np.uint8))
     assert face == Detection(Box(10, 0, 30, 30), 0.0, "centre")
 
 
@@ -106,7 +109,7 @@ def bright(*places: tuple[int, int], height: int = 320, width: int = 320, size: 
 
 def test_yunet_boxes_are_in_pixels_of_the_picture(tmp_path: Path) -> None:
     pooled_brightness(tmp_path / "model.onnx")
-    yunet = detector("yunet", tmp_path / "model.onnx")
+    yunet = build_detector("yunet", tmp_path / "model.onnx")
     first, second = yunet(bright((64, 96), (224, 32)))
     np.testing.assert_allclose(first.box, (64, 96, 32, 32), atol=0.01)
     np.testing.assert_allclose(second.box, (224, 32, 32, 32), atol=0.01)
@@ -122,34 +125,58 @@ def test_yunet_boxes_are_in_pixels_of_the_picture(tmp_path: Path) -> None:
 
 def test_auto_says_which_detector_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert detector("auto").name == "haar"
+    assert build_detector("auto").name == "haar"
     pooled_brightness(tmp_path / "model.onnx")
-    assert detector("auto", tmp_path / "model.onnx").name == "yunet"
+    assert build_detector("auto", tmp_path / "model.onnx").name == "yunet"
     (tmp_path / ".cache/avce_pl").mkdir(parents=True)
     (tmp_path / "model.onnx").rename(tmp_path / ".cache/avce_pl/face_detection_yunet_2023mar.onnx")
-    assert detector("auto").name == "yunet"
+    assert build_detector("auto").name == "yunet"
+
+
+def test_a_detector_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def everywhere(image: NDArray[np.uint8]) -> list[Detection]:
+        return [Detection(Box(0, 0, 5, 5), 1.0, "mine")]
+
+    entry = Entry(lambda model: everywhere, "finds faces everywhere", lambda model: True, adds_margin=False)  # type: ignore[arg-type,return-value]
+    monkeypatch.setattr("avce_pl.face.detectors.DETECTORS", {"mine": entry, **DETECTORS})
+    assert build_detector("mine") is build_detector("auto") is everywhere
+    assert "mine: finds faces everywhere" in describe_detectors()
+    assert "auto: the first that is there of mine, yunet, haar" in describe_detectors()
+    assert (margin_for("mine", 0.3), margin_for("haar", 0.3), margin_for("centre", 0.3)) == (0, 0.3, 0)
+    with pytest.raises(AvceError, match=r"Choose auto, mine, yunet, haar, mtcnn or centre"):
+        build_detector("provided")
+    with pytest.raises(AvceError, match=r"there are auto, provided, mine, yunet"):
+        build_detector("harr")
+
+
+def test_the_registry_is_true(tmp_path: Path) -> None:
+    for name in ("haar", "centre"):
+        assert build_detector(name).name == name
+    code = "import sys; import avce_pl.face.detectors; print({'cv2', 'numpy', 'torch'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "set()", "the command line imports the registry for its help"
 
 
 def test_what_is_missing_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(AvceError, match=r"no detector 'harr'; there are auto, provided, haar, yunet, mtcnn, centre"):
-        detector("harr")
+    with pytest.raises(AvceError, match=r"no detector 'harr'; there are auto, provided, yunet, haar, mtcnn, centre"):
+        build_detector("harr")
     with pytest.raises(AvceError, match="come with a data set"):
-        detector("provided")
+        build_detector("provided")
     with pytest.raises(AvceError, match=r"nowhere.onnx.*--yunet-model FILE"):
-        detector("yunet", tmp_path / "nowhere.onnx")
+        build_detector("yunet", tmp_path / "nowhere.onnx")
     (tmp_path / "text.onnx").write_text("not a model")
     with pytest.raises(AvceError, match=r"text.onnx is not a YuNet model"):
-        detector("yunet", tmp_path / "text.onnx")
+        build_detector("yunet", tmp_path / "text.onnx")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(AvceError, match="pip install --no-deps facenet-pytorch"):
-        detector("mtcnn")
+        build_detector("mtcnn")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("facenet_pytorch") is None, reason="facenet-pytorch is not installed")
 def test_mtcnn_finds_the_face_in_a_photograph() -> None:
-    (face,) = detector("mtcnn")(data.astronaut())
+    (face,) = build_detector("mtcnn")(data.astronaut())
     assert overlap(face.box, ASTRONAUT) > 0.7
-    assert detector("mtcnn")(np.zeros((300, 300, 3), np.uint8)) == []
+    assert build_detector("mtcnn")(np.zeros((300, 300, 3), np.uint8)) == []
 
 
 def test_choose_prefers_large_and_sure_faces_and_stays_with_a_person() -> None:

@@ -23,14 +23,16 @@ from avce_pl.errors import AvceError
 from avce_pl.face.detection import overlap
 from avce_pl.image.crop import Box, crop_face
 from avce_pl.image.decode import promised_frames, read_video
-from avce_pl.prepare.pipeline import PrepareSettings, prepare, prepare_dataset
+from avce_pl.prepare.dataset import prepare_dataset
+from avce_pl.prepare.pipeline import prepare
+from avce_pl.prepare.record import PrepareSettings
 from avce_pl.synthesis.renderer import render
 from avce_pl.synthesis.video import AFF_WILD, sample_video
 from avce_pl.synthesis.writers import write_csv
 
 BOX = ["box_x", "box_y", "box_width", "box_height"]
 SMALL = PrepareSettings("haar", 0.3, 48)
-Boxes = list[tuple[float, float, float, float] | None]
+Boxes = list[Box | None]
 
 
 def film(path: Path, subject: int = 1, frames: int = 8, empty: Sequence[int] = (), size: int = 160) -> Boxes:
@@ -45,7 +47,7 @@ def film(path: Path, subject: int = 1, frames: int = 8, empty: Sequence[int] = (
         if frame not in empty:
             image[:, x : x + size] = drawn.image[:, : image.shape[1] - x]
         left, *others = drawn.box
-        boxes.append(None if frame in empty else (left + x, *others))  # type: ignore[arg-type]
+        boxes.append(None if frame in empty else Box(left + x, *others))
         writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     writer.release()
     return boxes
@@ -83,7 +85,7 @@ def test_a_video_becomes_crops_and_a_table(tmp_path: Path) -> None:
 def test_provided_boxes_are_used_and_none_is_made_up(tmp_path: Path, capfd) -> None:
     truth = film(tmp_path / "a.mp4", frames=5)
     film(tmp_path / "b.mp4", subject=2, frames=3)
-    boxes = {0: truth[0], 1: truth[1], 3: (900.0, 0.0, 20.0, 20.0)}
+    boxes = {0: truth[0], 1: truth[1], 3: Box(900.0, 0.0, 20.0, 20.0)}
     sources = [VideoSource("a", tmp_path / "a.mp4", 5, boxes), VideoSource("b", tmp_path / "b.mp4", 4)]
     prepared = prepare(sources, tmp_path / "out", PrepareSettings("auto", 0.0, 32), jobs=2)
     table = read(tmp_path / "out").set_index(["video", "frame"])
@@ -114,6 +116,17 @@ def test_two_people_in_a_video(tmp_path: Path) -> None:
     assert (centre.max()["both_left"] < 180) & (centre.min()["both_right"] > 180)
     assert centre.count()["both_left"] == centre.count()["both_right"] == 3
     assert centre.count()["a_right"] == 0  # the only person is on the left
+
+
+def test_the_central_square_gets_no_margin(tmp_path: Path) -> None:
+    image = np.tile(np.linspace(100, 250, 60).astype(np.uint8)[:, None], (40, 1, 3))
+    Image.fromarray(image).save(tmp_path / "0.png")
+    source = VideoSource("clip", None, 1, stills=[tmp_path / "0.png"])
+    prepare([source], tmp_path / "out", PrepareSettings("centre", 0.3, 40))
+    with Image.open(tmp_path / "out/clip/00000.jpg") as crop:
+        difference = np.asarray(crop).astype(int) - image[:, 10:50]
+    assert np.abs(difference).max() < 8  # JPEG; a margin would add a black frame
+    assert json.loads((tmp_path / "out/prepared.json").read_text())["margin"] is None
 
 
 def test_stills_and_broken_videos(tmp_path: Path) -> None:
@@ -246,7 +259,12 @@ def test_the_command(tmp_path: Path) -> None:
     for wrong, sentence in (
         ([], "either a data set"),
         (["csv"], "--root FOLDER"),
+        ([], "afew_va, aff_wild, aff_wild2, csv"),
         (["csv", "--root", str(tmp_path / "nowhere")], "There is no folder"),
+        (["afew-va", "--root", str(tmp_path)], "did you mean afew_va?"),
+        (["raf_db", "--root", str(tmp_path)], "raf_db has no videos to prepare. Data sets to prepare are afew_va"),
+        (["synthetic", "--root", str(tmp_path)], "nothing to check or to prepare"),
+        (["--video", str(tmp_path / "a.mp4"), "--detector", "harr"], "There is no detector 'harr'"),
         (["--video", str(tmp_path / "*.mov")], "matches no file"),
     ):
         run = CliRunner().invoke(app, [*arguments, *wrong])
