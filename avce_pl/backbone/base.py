@@ -1,15 +1,10 @@
-"""What every backbone offers, and how pretrained weights get into its encoder."""
+"""The contract of a backbone, and the part that those of torchvision share."""
 
-from pathlib import Path
-from typing import Annotated, Literal
-from urllib.error import URLError
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypedDict
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum
-
-from avce_pl.errors import AvceError
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 LatentNorm = Literal["batch", "none"] | None
@@ -45,6 +40,47 @@ class Backbone(nn.Module):
         return latent
 
 
+class LatentOptions(TypedDict, total=False):
+    """The parameters that compressors of `TorchvisionBackbone` share; see there."""
+
+    latent_dim: Annotated[int, Field(gt=0)]
+    dropout: Dropout
+    latent_norm: LatentNorm
+
+
+class TorchvisionBackbone(Backbone):
+    """An encoder of torchvision and a compressor: `features`, dropout, FC -> latent_dim, [BatchNorm], ReLU.
+
+    A subclass has the parameter `weights` too: ``None`` for training from scratch, ``imagenet``, or the path of a state
+    dict, see `avce_pl.backbone.weights.load_weights`.
+
+    Args:
+        encoder: (N, 3, H, W) normalised images -> (N, C, h, w) feature maps.
+        features: the layers that turn maps into features (N, width).
+        width: number of these features.
+        initialisation: initial weights of a training from scratch.
+        latent_dim: size of z.
+        dropout: share of the features that training drops.
+        latent_norm: whether z is normalised over the batch before its ReLU, see `latent_layers`.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        features: Sequence[nn.Module],
+        width: int,
+        initialisation: Initialisation,
+        latent_dim: Annotated[int, Field(gt=0)] = 32,
+        dropout: Dropout = 0.5,
+        latent_norm: LatentNorm = None,
+    ) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.initialisation = initialisation
+        self.encoder = encoder
+        self.compressor = nn.Sequential(*features, nn.Dropout(dropout), *latent_layers(width, latent_dim, latent_norm))
+
+
 def latent_layers(inputs: int, latent_dim: int, norm: LatentNorm) -> list[nn.Module]:
     """The last layers of a compressor, which give z: FC inputs -> latent_dim, [BatchNorm], ReLU.
 
@@ -55,72 +91,3 @@ def latent_layers(inputs: int, latent_dim: int, norm: LatentNorm) -> list[nn.Mod
     """
     normed: list[nn.Module] = [nn.BatchNorm1d(latent_dim, affine=False)] if norm == "batch" else []
     return [nn.Linear(inputs, latent_dim), *normed, nn.ReLU()]
-
-
-def load_weights(module: nn.Module, weights: str | None, published: WeightsEnum, prefix: str = "") -> None:
-    """Loads pretrained weights into a network; does nothing when `weights` is ``None``.
-
-    Args:
-        module: the network to fill.
-        weights: ``None``, ``"imagenet"`` (torchvision's published weights, from torch's download cache or the
-            network) or the path of a file holding a state dict. The file may hold more than the network needs.
-        published: torchvision's weights entry for ``"imagenet"``.
-        prefix: the name of `module` inside the published network, such as ``"features."``.
-
-    Raises:
-        AvceError: the file is missing, cannot be had without a network, is no plain state dict or does not fit.
-    """
-    if weights is None:
-        return
-    if weights == "imagenet":
-        try:
-            state = published.get_state_dict(progress=True, check_hash=True)
-        except (URLError, OSError, RuntimeError) as error:
-            name = Path(published.url).name
-            folder = Path(torch.hub.get_dir()) / "checkpoints"
-            raise AvceError(
-                f"backbone.weights=imagenet: {name} could not be downloaded ({error}). Download it from "
-                f"{published.url} on a machine with a network and put it into {folder}."
-            ) from error
-    else:
-        state = read_state_dict(Path(weights))
-    wanted = module.state_dict()
-    found = {key: state[name] for key in wanted for name in (prefix + key, key) if name in state}
-    missing = sorted(wanted.keys() - found.keys())
-    if missing:
-        raise AvceError(
-            f"backbone.weights={weights} does not fit this backbone: {len(missing)} of {len(wanted)} tensors are "
-            f"not in it, the first is {prefix}{missing[0]}. Give the weights of this very network."
-        )
-    wrong = [key for key in wanted if wanted[key].shape != found[key].shape]
-    if wrong:
-        key = wrong[0]
-        raise AvceError(
-            f"backbone.weights={weights} does not fit this backbone: {key} has shape {tuple(found[key].shape)} "
-            f"there and {tuple(wanted[key].shape)} here. Give the weights of this very network."
-        )
-    module.load_state_dict(found)
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Reads a file of named tensors without executing anything it contains.
-
-    Raises:
-        AvceError: the file is missing, or holds something else than named tensors.
-    """
-    if not path.is_file():
-        raise AvceError(f"The weights file {path} does not exist. Give the path of a file written by torch.save.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen unrelated types for a file that is not a checkpoint
-        raise AvceError(
-            f"The weights file {path} cannot be read as plain tensors ({type(error).__name__}). It was not "
-            "executed. Save a state dict with torch.save(model.state_dict(), path)."
-        ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise AvceError(
-            f"The weights file {path} holds no state dict. Save one with torch.save(model.state_dict(), path)."
-        )
-    return state

@@ -1,8 +1,7 @@
 """ResNet-18, -50 and -101 with the paper's compressor."""
 
-from typing import Annotated, Literal
+from typing import Literal, Unpack
 
-from pydantic import Field
 from torch import nn
 from torchvision.models import (
     ResNet18_Weights,
@@ -13,7 +12,8 @@ from torchvision.models import (
     resnet101,
 )
 
-from avce_pl.backbone.base import Backbone, Dropout, Initialisation, LatentNorm, latent_layers, load_weights
+from avce_pl.backbone.base import Initialisation, LatentOptions, TorchvisionBackbone
+from avce_pl.backbone.weights import load_weights
 
 # (builder, weights, channels of layer4, batch size of the released code)
 _DEPTHS = {
@@ -23,43 +23,30 @@ _DEPTHS = {
 }
 
 
-class ResNet(Backbone):
+class ResNet(TorchvisionBackbone):
     """R18, R50, R101: ResNet up to layer4 and a compressor C -> 1000 -> 32 (545,032 parameters for R18).
 
     Source: supplement, section 1, Fig. 1 and Table 4; torchvision supplies the layers.
+
+    Args:
+        depth: number of layers.
+        weights: see `TorchvisionBackbone`.
+        initialisation: initial weights of a training from scratch.
+        options: see `TorchvisionBackbone`; dropout acts on the compressor's 1000 hidden units.
     """
 
     def __init__(
         self,
         depth: Literal[18, 50, 101],
-        latent_dim: Annotated[int, Field(gt=0)] = 32,
-        dropout: Dropout = 0.5,
         weights: str | None = None,
-        latent_norm: LatentNorm = None,
         initialisation: Initialisation = "torch",
+        **options: Unpack[LatentOptions],
     ) -> None:
-        """Builds the network.
-
-        Args:
-            depth: number of layers.
-            latent_dim: size of z.
-            dropout: share of the compressor's hidden units that training drops.
-            weights: ``null`` for training from scratch, ``imagenet``, or the path of a state dict.
-            latent_norm: whether z is normalised over the batch before its ReLU, see `latent_layers`.
-            initialisation: initial weights of a training from scratch.
-        """
-        super().__init__()
-        build, published, channels, self.batch_size = _DEPTHS[depth]
-        self.latent_dim = latent_dim
-        self.initialisation = initialisation
+        build, published, channels, batch_size = _DEPTHS[depth]
         network = build()
         del network.fc  # 1000 ImageNet classes; a file without them must fit too
         load_weights(network, weights, published)
-        self.encoder = nn.Sequential(*list(network.children())[:-1])  # all but the average pooling
-        self.compressor = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(channels, 1000),
-            nn.Dropout(dropout),
-            *latent_layers(1000, latent_dim, latent_norm),
-        )
+        encoder = nn.Sequential(*list(network.children())[:-1])  # all but the average pooling
+        features = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000)]
+        super().__init__(encoder, features, 1000, initialisation, **options)
+        self.batch_size = batch_size

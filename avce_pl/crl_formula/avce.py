@@ -6,9 +6,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss, Mining, Similarity, check_single_scores, diagnostics
+from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss, check_single_scores, diagnostics
 from avce_pl.functional.contrastive import avce_objective, scores_of_other_faces, views_of_next_face
 from avce_pl.functional.negatives import UNIFORM
+from avce_pl.mining.protocol import Mining
+from avce_pl.similarity.protocol import Similarity
 
 
 class AVCE(CRLFormula):

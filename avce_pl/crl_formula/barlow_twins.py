@@ -6,8 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss, Mining, Similarity, diagnostics
+from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss, diagnostics
 from avce_pl.functional.contrastive import barlow_twins_loss, views_of_next_face
+from avce_pl.mining.protocol import Mining
+from avce_pl.similarity.protocol import Similarity
 
 
 class BarlowTwins(CRLFormula):

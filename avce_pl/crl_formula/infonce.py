@@ -6,8 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss, Mining, Similarity, check_single_scores, diagnostics
+from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss, check_single_scores, diagnostics
 from avce_pl.functional.contrastive import infonce_cross_loss, infonce_loss, views_of_next_face
+from avce_pl.mining.protocol import Mining
+from avce_pl.similarity.protocol import Similarity
 
 
 class InfoNCE(CRLFormula):

@@ -5,7 +5,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss, Mining, Similarity
+from avce_pl.crl_formula.protocol import CRLFormula, CRLLoss
+from avce_pl.mining.protocol import Mining
+from avce_pl.similarity.protocol import Similarity
 
 
 class NoCRL(CRLFormula):

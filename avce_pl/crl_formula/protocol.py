@@ -1,4 +1,4 @@
-"""What a contrastive formula is, what it asks of its similarity and mining, and what it returns."""
+"""The contract of a contrastive formula, and its result."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -8,26 +8,8 @@ from torch import Tensor
 
 from avce_pl.errors import AvceError
 from avce_pl.functional.negatives import NegativeWeights
-
-
-class Similarity(Protocol):
-    """The part of `avce_pl.similarity.protocol.Similarity` a formula uses."""
-
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """Score aligned rows: (N, k), (N, k) -> (N,)."""
-        ...
-
-    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
-        """Score all pairs: (N, k), (M, k) -> (N, M)."""
-        ...
-
-
-class Mining(Protocol):
-    """The part of `avce_pl.mining.protocol.Mining` a formula uses."""
-
-    def __call__(self, scores: Tensor, generator: torch.Generator | None = None) -> NegativeWeights:
-        """Weigh negatives along the last dimension of their scores."""
-        ...
+from avce_pl.mining.protocol import Mining
+from avce_pl.similarity.protocol import Similarity
 
 
 @dataclass(frozen=True, eq=False)

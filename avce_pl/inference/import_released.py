@@ -17,7 +17,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from avce_pl.backbone.base import read_state_dict
+from avce_pl.backbone.weights import read_state_dict
 from avce_pl.errors import AvceError
 from avce_pl.inference.network import build_network
 

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from avce_pl.backbone.base import Backbone, read_state_dict
+from avce_pl.backbone.base import Backbone
 from avce_pl.backbone.heads import Regressor
+from avce_pl.backbone.weights import read_state_dict
 from avce_pl.config.instantiate import build
 from avce_pl.dataset.core.augmentation import normalise
 from avce_pl.errors import AvceError

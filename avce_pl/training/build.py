@@ -8,7 +8,8 @@ import torch
 from pytorch_lightning.loggers import Logger
 from torchmetrics import Metric, MetricCollection
 
-from avce_pl.backbone.base import Backbone, read_state_dict
+from avce_pl.backbone.base import Backbone
+from avce_pl.backbone.weights import read_state_dict
 from avce_pl.config.instantiate import build
 from avce_pl.config.settings import Settings, read_settings
 from avce_pl.dataset.core.datamodule import FaceDataModule

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from avce_pl.backbone.base import read_state_dict
+from avce_pl.backbone.weights import read_state_dict
 from avce_pl.errors import AvceError
 from avce_pl.method.base import Method
 from avce_pl.runs.folder import open_run
