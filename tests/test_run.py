@@ -194,3 +194,27 @@ def test_avce_train_is_run_py_with_two_processes_too(tiny: list[str]) -> None:
     code, out, _ = call("-m", "avce_pl", "train", "--help")
     assert code == 0
     assert "crl_formula: " in out
+
+
+def test_a_training_in_a_thread(tiny: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys, threading\n"
+        "from tests.conftest import train\n"
+        "thread = threading.Thread(target=lambda: print('RESULT', train(sys.argv[1:])))\n"
+        "thread.start(); thread.join()\n"
+    )
+    code_, out, err = call("-c", code, *tiny)
+    assert code_ == 0, err
+    assert "RESULT" in out, err
+    assert list(tmp_path.rglob("metrics.json"))
+
+
+def test_slurm_variables_without_srun(tiny: list[str], tmp_path: Path) -> None:
+    slurm = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_LOCALID": "0"}
+    slurm |= {"SLURM_NODEID": "0", "SLURM_NODELIST": "localhost", "SLURM_PROCID": "0"}
+    code, _, err = call("run.py", *tiny, env=os.environ | slurm)
+    assert code == 0, err
+    assert list(tmp_path.rglob("metrics.json"))
+    code, _, err = call("run.py", *tiny, "name=second", env=os.environ | slurm | {"SLURM_PROCID": "1"})
+    assert code == 1
+    assert "srun started 2 tasks" in err

@@ -1,10 +1,11 @@
 """Builds the parts of a run from its settings; imports neither Hydra nor W&B."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 from torchmetrics import Metric, MetricCollection
 
@@ -64,12 +65,15 @@ def build_trainer(settings: Settings, folder: Path, callbacks: list[pl.Callback]
     """Lightning's Trainer with the run's callbacks and loggers."""
     if settings.trainer.num_threads is not None:
         torch.set_num_threads(settings.trainer.num_threads)
+    plugins: list[Any] = [WholeCheckpoints()]
+    if settings.trainer.devices * settings.trainer.num_nodes == 1:
+        plugins.append(LightningEnvironment())  # a cluster's variables say nothing about a run of one process
     return pl.Trainer(
         **settings.trainer.model_dump(exclude={"name", "num_threads", "profile"}),
         default_root_dir=folder,
         callbacks=callbacks,
         logger=loggers,
-        plugins=[WholeCheckpoints()],
+        plugins=plugins,
         enable_progress_bar=False,  # RunProgress shows the whole run
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -5,6 +5,7 @@ import errno
 import gc
 import json
 import logging
+import os
 import sys
 import time
 import traceback
@@ -107,6 +108,12 @@ def _refuse_impossible(settings: Settings) -> None:
         raise AvceError(
             f"trainer.accelerator={settings.trainer.accelerator}, but torch finds no CUDA device here. Use "
             "trainer.accelerator=cpu, or run `avce doctor` to see why."
+        )
+    processes = settings.trainer.devices * settings.trainer.num_nodes
+    if processes == 1 and int(os.environ.get("SLURM_PROCID", "0")) > 0:
+        raise AvceError(
+            f"srun started {os.environ.get('SLURM_NTASKS', 'several')} tasks, but trainer.devices=1 and "
+            "trainer.num_nodes=1 need one. Use srun --ntasks=1, or set trainer.devices and trainer.num_nodes."
         )
     if settings.trainer.precision == "16-mixed":
         raise AvceError(

@@ -1,6 +1,7 @@
 """Checkpoints from which an interrupted run resumes bit for bit."""
 
 import signal
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -40,7 +41,13 @@ class Interruption(pl.Callback):
         self._requested = signal.Signals(number)
 
     def install(self) -> None:
-        """Takes over SIGINT and SIGTERM; called before the trainer starts."""
+        """Takes over SIGINT and SIGTERM; called before the trainer starts.
+
+        Python lets only the main thread handle signals. In another one, as of a notebook server, the training cannot be
+        interrupted by them, and saves every few minutes all the same.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
         for number in (signal.SIGINT, signal.SIGTERM):
             previous = signal.signal(number, self._request)
             self._previous.setdefault(number, previous)
