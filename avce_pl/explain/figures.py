@@ -16,7 +16,7 @@ from avce_pl.report.figures.curves import draw_curves
 from avce_pl.report.figures.latent import draw_latent
 from avce_pl.report.figures.maps import draw_heads, draw_methods
 from avce_pl.report.figures.parts import write_figure
-from avce_pl.report.statistics import AXES
+from avce_pl.report.metrics import AXES
 from avce_pl.runs.explanation import Explanation
 from avce_pl.runs.predictions import Run, missing_methods, require_same_faces
 from avce_pl.runs.select_rows import evenly, numbered, peaks, spread, video_frames

@@ -11,6 +11,7 @@ from wandb_workspaces.reports.v2 import interface as wr
 from wandb_workspaces.workspaces import interface as ws
 
 from avce_pl.errors import AvceError
+from avce_pl.report.metrics import columns
 from avce_pl.report.output import write_output
 from avce_pl.report.tables.layout import read_layout
 from avce_pl.utils.resources import ROOT
@@ -21,14 +22,11 @@ _NOTE = (
 )
 LOSSES = ("loss", "loss_supervised", "loss_crl", "loss_regularisation")
 CONTRAST = ("views", "scores", "dead_latents", "gradient_share")
-SCORES = {
-    f"test/{name}_{axis}": f"{name.upper()} {axis}" for name in ("ccc", "rmse") for axis in ("valence", "arousal")
-}
 
 
 def views(entity: str, project: str) -> Iterator[ws.Workspace]:
     """The views: what every table of ``experiments/tables`` shows, over the W&B runs of its sweep."""
-    yield _view("All runs", entity, project, SCORES, ws.RunsetSettings(groupby=[expr.Metric("Group")]))
+    yield _view("All runs", entity, project, columns(()), ws.RunsetSettings(groupby=[expr.Metric("Group")]))
     for file in sorted((ROOT / "experiments" / "tables").glob("*.yaml")):
         layout = read_layout(file.stem)
         assert layout is not None

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from avce_pl.errors import AvceError
+from avce_pl.report.metrics import AXES, names, printed_name
 from avce_pl.report.output import write_output
-from avce_pl.report.statistics import AXES, RESAMPLES, intervals, resampling_unit
-from avce_pl.report.summary import METRICS
+from avce_pl.report.statistics import RESAMPLES, Interval, intervals, resampling_unit
 from avce_pl.report.tables.contrast import contrast_state, describe_contrast
 from avce_pl.runs.predictions import read_predictions
 from avce_pl.runs.records import OPTIMISTIC, is_procedural, read_config, read_metrics, tested_on_validation
@@ -59,8 +59,10 @@ def _trained(config: Mapping[str, Any], record: Mapping[str, Any], table: pd.Dat
     data, run, size = record["data"], record["run"], config["dataset"]["image_size"]
     unit = resampling_unit(table)
     values = intervals(table, unit)
+    metrics = names(record["test"])
     rows = "\n".join(
-        f"| {axis} | " + " | ".join(_interval(values[f"{name}_{axis}"]) for name in METRICS) + " |" for axis in AXES
+        f"| {axis} | " + " | ".join(_value(record, values, f"{name}_{axis}") for name in metrics) + " |"
+        for axis in AXES
     )
     by = f"whole {unit}s ({table[unit].nunique():,})" if unit else "single images (who is on them is not known)"
     limits = "".join(f"\n{text}\n" for text in _limits(record))
@@ -93,8 +95,8 @@ On {len(table):,} images of the {split} split, best epoch by {record["monitor"]}
 intervals over {by}, {RESAMPLES:,} resamples; they say how the number would vary with other
 {unit or "image"}s of the same kind, not with another training or another kind of picture.
 
-| {split} images | {" | ".join(name.upper() for name in METRICS)} |
-|---|{"---|" * len(METRICS)}
+| {split} images | {" | ".join(map(printed_name, metrics))} |
+|---|{"---|" * len(metrics)}
 {rows}
 {limits}
 {_USE}"""
@@ -132,8 +134,11 @@ Not measured here. Test it on faces whose labels you have before you use it.
 {_USE}"""
 
 
-def _interval(found: tuple[float, float, float]) -> str:
-    value, low, high = found
+def _value(record: Mapping[str, Any], found: Mapping[str, Interval], name: str) -> str:
+    """A metric with its interval, or as it was logged where reports cannot resample it."""
+    if name not in found:
+        return f"{record['test'][f'test/{name}']:.3f}"
+    value, low, high = found[name]
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 

@@ -6,7 +6,8 @@ few people, plain percentiles are too narrow. Intervals over trainings (seeds) a
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from avce_pl.report.summary import METRICS
+from avce_pl.report.metrics import AXES, METRICS, Array, Metric, terms
 
-Array = NDArray[np.float64]
-
-AXES = ("valence", "arousal")
 RESAMPLES = 2000
 _AT_A_TIME = 2_000_000  # draws in memory
 
@@ -87,8 +85,9 @@ def intervals(table: pd.DataFrame, unit: str | None) -> dict[str, Interval]:
     """
     found: dict[str, Interval] = {}
     for axis in AXES:
-        sums = _sums(table, axis, unit)
-        value, drawn = _metrics(sums.sum(axis=0, keepdims=True)), _metrics(resample(sums))
+        sums = _sums(table, axis, unit, METRICS.values())
+        value = _values(sums.sum(axis=0, keepdims=True), METRICS)
+        drawn = _values(resample(sums), METRICS)
         for name in METRICS:
             found[f"{name}_{axis}"] = Interval(float(value[name][0]), *_ends(drawn[name], len(sums)).tolist())
     return found
@@ -105,11 +104,11 @@ def ccc_difference(first: pd.DataFrame, second: pd.DataFrame, unit: str | None) 
     Returns:
         ``valence`` and ``arousal`` -> difference, interval and p-value.
     """
-    found = {}
+    found, chosen = {}, {"ccc": METRICS["ccc"]}
     for axis in AXES:
-        sums = [_sums(table, axis, unit) for table in (first, second)]
-        before, after = (_metrics(one.sum(axis=0, keepdims=True))["ccc"] for one in sums)
-        drawn_before, drawn_after = (_metrics(resample(one))["ccc"] for one in sums)  # the same seed, the same draws
+        sums = [_sums(table, axis, unit, chosen.values()) for table in (first, second)]
+        before, after = (_values(one.sum(axis=0, keepdims=True), chosen)["ccc"] for one in sums)
+        drawn_before, drawn_after = (_values(resample(one), chosen)["ccc"] for one in sums)  # the same seed and draws
         found[axis] = _difference(float(after[0] - before[0]), drawn_after - drawn_before, len(sums[0]))
     return found
 
@@ -255,25 +254,13 @@ def _bin(values: Array, bins: int) -> NDArray[np.int64]:
     return np.clip(np.floor((values + 1) / 2 * bins), 0, bins - 1).astype(np.int64)
 
 
-def _sums(table: pd.DataFrame, axis: str, unit: str | None) -> Array:
-    """(G, 7) sums of groups: count, y, p, y², p², yp, equal signs."""
-    label, predicted = (table[name].to_numpy(np.float64) for name in (axis, f"predicted_{axis}"))
-    agreeing = (np.sign(label) == np.sign(predicted)).astype(np.float64)
-    one = np.ones(len(table))
-    columns = np.stack([one, label, predicted, label**2, predicted**2, label * predicted, agreeing], axis=1)
-    return group_sums(columns, groups(table, unit))
+def _sums(table: pd.DataFrame, axis: str, unit: str | None, metrics: Iterable[Metric]) -> Array:
+    """(G, 1 + K) sums of groups: their number of rows, and the terms of all metrics in turn."""
+    columns = [term for metric in metrics for term in terms(table, axis, metric)]
+    return group_sums(np.stack([np.ones(len(table)), *columns], axis=1), groups(table, unit))
 
 
-def _metrics(sums: Array) -> Mapping[str, Array]:
-    """CCC, PCC, RMSE and SAGR from (N, 7) sums as in `_sums`."""
-    count, label, predicted, label2, predicted2, product, agreeing = sums.T
-    mean_y, mean_p = label / count, predicted / count
-    variance_y, variance_p = label2 / count - mean_y**2, predicted2 / count - mean_p**2
-    covariance = product / count - mean_y * mean_p
-    spread = np.sqrt(np.maximum(variance_y * variance_p, 0))
-    return {
-        "ccc": 2 * covariance / np.maximum(variance_y + variance_p + (mean_y - mean_p) ** 2, 1e-12),
-        "pcc": np.where(spread > 0, covariance / np.where(spread > 0, spread, 1), 0),
-        "rmse": np.sqrt(np.maximum(label2 - 2 * product + predicted2, 0) / count),
-        "sagr": agreeing / count,
-    }
+def _values(sums: Array, metrics: Mapping[str, Metric]) -> dict[str, Array]:
+    """The metrics of (R, 1 + K) sums as in `_sums`, (R,) each."""
+    means = iter((sums[:, 1:] / sums[:, :1]).T)
+    return {name: metric.value(*islice(means, metric.size)) for name, metric in metrics.items()}

@@ -6,10 +6,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from avce_pl.report.metrics import AXES, columns, names, printed_name, test_value
 from avce_pl.report.tables.contrast import contrast_state, describe_contrast
+from avce_pl.report.tables.layout import MISSING
 from avce_pl.runs.records import OPTIMISTIC, tested_on_validation
-
-METRICS = ("ccc", "pcc", "rmse", "sagr")
 
 
 def print_run(folder: Path, record: dict[str, Any], console: Console) -> None:
@@ -20,16 +20,21 @@ def print_run(folder: Path, record: dict[str, Any], console: Console) -> None:
         record: what ``metrics.json`` holds.
         console: where to print.
     """
-    split = record["data"]["test_split"]
+
+    def shown(key: str) -> str:
+        value = test_value(folder, record, key)
+        return MISSING if value is None else f"{value:.3f}"
+
+    on = f"on the {record['data']['test_split']} split"
     if "classes" in record["data"]:
-        table = Table(f"on the {split} split", "all faces", "mean over classes")
-        accuracies = (f"{record['test'][f'test/{name}']:.3f}" for name in ("accuracy", "accuracy_macro"))
-        table.add_row("accuracy", *accuracies)
-        table.add_row("F1", "", f"{record['test']['test/f1_macro']:.3f}")
+        keys = columns([record["test"]])
+        table = Table(on, *keys.values())
+        table.add_row("expressions", *map(shown, keys))
     else:
-        table = Table(f"on the {split} split", *(name.upper() for name in METRICS))
-        for axis in ("valence", "arousal"):
-            table.add_row(axis, *(f"{record['test'][f'test/{name}_{axis}']:.3f}" for name in METRICS))
+        metrics = names(record["test"])
+        table = Table(on, *(printed_name(name) for name in metrics))
+        for axis in AXES:
+            table.add_row(axis, *(shown(f"test/{name}_{axis}") for name in metrics))
     console.print(table)
     if tested_on_validation(record):
         console.print(OPTIMISTIC)

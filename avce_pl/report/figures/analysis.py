@@ -13,10 +13,9 @@ from avce_pl.report.figures import style
 from avce_pl.report.figures.latent import QUADRANTS, quadrants
 from avce_pl.report.figures.maps import p_value
 from avce_pl.report.figures.parts import plane_axes, source
+from avce_pl.report.metrics import AXES, Array
 from avce_pl.report.statistics import (
-    AXES,
     RESAMPLES,
-    Array,
     Calibration,
     Difference,
     calibration,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from avce_pl.report.figures import style
 from avce_pl.report.figures.parts import face, overlay, source
-from avce_pl.report.statistics import AXES, intervals
+from avce_pl.report.metrics import AXES, measure
 from avce_pl.runs.explanation import Explanation
 from avce_pl.runs.predictions import Run
 
@@ -36,7 +36,7 @@ def draw_curves(
     """
     tables = [run.table.iloc[frames] for run in runs]
     numbers = tables[0]["frame"].to_numpy()
-    agreement = [{axis: intervals(table, None)[f"ccc_{axis}"].value for axis in AXES} for table in tables]
+    agreement = [measure(table, "ccc") for table in tables]
     side = _WIDTH / len(chosen)
     heights = (4.6, min(side, 2.2) + 0.4 + len(runs) * (min(side / 2, 1.25) + 0.2))
     with mpl.rc_context(style.RC):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from avce_pl.errors import AvceError
 from avce_pl.report.figures import style
 from avce_pl.report.figures.parts import empty_axes, source
-from avce_pl.report.statistics import AXES, Array
+from avce_pl.report.metrics import AXES, Array
 from avce_pl.runs.explanation import Explanation
 from avce_pl.runs.predictions import Run
 from avce_pl.utils.progress import track

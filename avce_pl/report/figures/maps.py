@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from avce_pl.report.figures import style
 from avce_pl.report.figures.parts import face, overlay, source
-from avce_pl.report.statistics import AXES, Array, gini, groups, mean_difference, resampling_unit
+from avce_pl.report.metrics import AXES, Array
+from avce_pl.report.statistics import gini, groups, mean_difference, resampling_unit
 from avce_pl.runs.explanation import Explanation
 from avce_pl.runs.predictions import Run
 

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from avce_pl.report.figures import style
+from avce_pl.report.metrics import AXES
 from avce_pl.report.output import write_output
-from avce_pl.report.statistics import AXES
 from avce_pl.runs.predictions import Run
 from avce_pl.runs.records import tested_on_validation
 

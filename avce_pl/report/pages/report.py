@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 from avce_pl.errors import AvceError
 from avce_pl.report.figures import style
+from avce_pl.report.metrics import columns
 from avce_pl.report.output import write_output
 from avce_pl.report.pages.html import render_page
 from avce_pl.report.pages.run_facts import curves, facts, failure
+from avce_pl.report.tables.collect import value_of
 from avce_pl.report.tables.contrast import DEAD, contrast_state
 from avce_pl.report.tables.layout import MISSING, read_layout
 from avce_pl.report.tables.picture import draw_table
@@ -17,13 +19,6 @@ from avce_pl.report.tables.table import make_table, read_table_records
 from avce_pl.runs.records import OPTIMISTIC, RunRecord, is_procedural, read_records, short_name, tested_on_validation
 from avce_pl.utils.resources import ROOT
 
-_COLUMNS = {
-    "test/ccc_valence": "CCC V",
-    "test/ccc_arousal": "CCC A",
-    "test/rmse_valence": "RMSE V",
-    "test/rmse_arousal": "RMSE A",
-    "test/accuracy": "accuracy",
-}
 _LISTED = 200
 _PROCEDURAL = "procedural faces, not comparable with published numbers"
 
@@ -242,13 +237,15 @@ def _failures(outputs: Path, runs: Iterable[RunRecord]) -> Iterator[dict[str, An
 
 def _runs(outputs: Path, runs: Sequence[RunRecord]) -> dict[str, Any]:
     """The table of all runs: its column titles, those of numbers, and of each run its name and its cells by title."""
-    metrics = {key: title for key, title in _COLUMNS.items() if any(key in r.metrics.get("test", {}) for r in runs)}
+    finished = [record for record in runs if record.state == "done"]
+    metrics = columns(record.metrics["test"] for record in finished)
+    values = {key: [value_of(record, key) for record in runs] for key in metrics}
+    metrics = {key: title for key, title in metrics.items() if any(value is not None for value in values[key])}
     rows = []
-    for record in runs:
-        test = record.metrics.get("test", {})
+    for number, record in enumerate(runs):
         cells = {
             "name": record.folder.relative_to(outputs).parts[0],
-            **{title: f"{test[key]:.3f}" if key in test else MISSING for key, title in metrics.items()},
+            **{title: _decimals(values[key][number]) for key, title in metrics.items()},
             "state": record.state,
             **record.choices,
             "contrast": _contrast(record),
@@ -258,6 +255,10 @@ def _runs(outputs: Path, runs: Sequence[RunRecord]) -> dict[str, Any]:
         }
         rows.append((short_name(record.choices, record.seed), cells))
     return {"head": ["draw", "run", *rows[0][1]], "numbers": {"seed", *metrics.values(), "seconds"}, "rows": rows}
+
+
+def _decimals(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.3f}"
 
 
 def _run_warnings(record: RunRecord) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from avce_pl.report.metrics import columns, title
 from avce_pl.runs.records import CHOICES, RunRecord
 from avce_pl.utils.resources import ROOT
 
@@ -128,6 +129,7 @@ def read_layout(name: str) -> TableLayout | None:
         keep_default_na=False,  # "none" is an option
         na_values={metric: [""] for metric in shown["metrics"]},
     )
+    shown["metrics"] = {metric: title(metric) for metric in shown["metrics"]}
     return TableLayout(**shown, asked=list(asked), seeds=list(seeds), published=published, folder=folder)
 
 
@@ -146,17 +148,10 @@ def options(value: Any) -> list[str]:
 def plain_layout(name: str, records: Sequence[RunRecord]) -> TableLayout:
     """The layout of a sweep that is not a table of the paper: its rows are named by what varies."""
     varying = [key for key in CHOICES if len({record.choices[key] for record in records}) > 1]
-    metrics = {"test/accuracy": "accuracy", "test/accuracy_macro": "mean of classes", "test/f1_macro": "macro F1"}
-    if not any("test/accuracy" in record.metrics.get("test", {}) for record in records):
-        metrics = {
-            f"test/{metric}_{axis}": f"{metric.upper()} {axis[0].upper()}"
-            for metric in ("ccc", "rmse")
-            for axis in ("valence", "arousal")
-        }
     return TableLayout(
         title=f"Sweep {name}",
         rows={key: {} for key in varying or ["crl_formula"]},
-        metrics=metrics,
+        metrics=columns(record.metrics.get("test", {}) for record in records),
         seeds=sorted({record.seed for record in records}),
         folder=name,
     )
