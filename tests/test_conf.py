@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from avce_pl.config.open_dataset import dataset_class, dataset_options
 from avce_pl.config.override_errors import CONF
 from avce_pl.config.settings import parameters, read_settings
+from avce_pl.dataset.files.video_datamodule import VideoDataModule
+from avce_pl.synthesis.writers import LAYOUTS, write_layout
 from avce_pl.training.build import build_datamodule, build_metrics, build_module
 from avce_pl.training.callbacks.agreement import Agreement
 
@@ -67,35 +71,35 @@ def test_every_experiment_composes(path: Path) -> None:
     settings(f"experiment={path.stem}")
 
 
+def on_small_data(option: str, tiny: list[str], root: Path, cut_provided: Callable[..., None]) -> list[str]:
+    """Overrides for the smallest run on a data set, which is drawn in its layout if it is read from files."""
+    section = dataset_options()[option]
+    videos = [o.replace("images_per_subject", "frames_per_video").replace("subjects", "videos") for o in tiny]
+    fits = [o for o in dict.fromkeys([*tiny, *videos]) if o.split("=")[0].removeprefix("dataset.") in section]
+    overrides = [*(o for o in tiny if not o.startswith("dataset.")), *fits, f"dataset={option}"]
+    if "root" not in section:
+        return overrides
+    layouts = [name for name, layout in LAYOUTS.items() if layout.dataset == option]
+    if not layouts:
+        pytest.skip("nothing draws this layout; its reader has tests of its own")
+    overrides += [f"root={root}", "dataset.num_workers=0"]
+    if issubclass(dataset_class(option), VideoDataModule):
+        write_layout(layouts[-1], root, train=15, val=2, test=0, size=48, frames=8)
+        overrides.append("dataset.batch_size=24")  # labels hardly change within 8 frames
+        data = build_datamodule(settings(*overrides))
+        if data.unprepared:
+            cut_provided(data, root / "prepared")
+    else:
+        write_layout(layouts[-1], root, train=8, val=4, size=80)
+    return overrides
+
+
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_every_option_trains(path: Path, tiny: list[str], tmp_path: Path, cut_provided) -> None:
     group, option = path.parent.name, path.stem
     overrides = [*tiny, f"{group}={option}", "logger=none"]
-    if (group, option) == ("dataset", "csv"):
-        from avce_pl.synthesis.writers import write_csv
-
-        write_csv(tmp_path / "faces", train=8, val=4, size=80)
-        mine = [o for o in tiny if "subject" not in o]
-        overrides = [*mine, "dataset=csv", f"root={tmp_path / 'faces'}", "dataset.num_workers=0"]
-    if (group, option) in (("dataset", "affectnet"), ("dataset", "raf_db")):
-        from avce_pl.synthesis.writers import write_layout
-
-        layout = {"affectnet": "affectnet_2021"}.get(option, option)
-        write_layout(layout, tmp_path / "faces", train=8, val=4, size=80)
-        mine = [o for o in tiny if "subject" not in o]
-        overrides = [*mine, f"dataset={option}", f"root={tmp_path / 'faces'}", "dataset.num_workers=0"]
-    if group == "dataset" and option in ("aff_wild", "aff_wild2", "afew_va"):
-        from avce_pl.synthesis.writers import write_layout
-
-        write_layout(option, tmp_path / "data", train=15, val=2, test=0, size=48, frames=8)
-        mine = [o for o in tiny if "subject" not in o and "batch_size" not in o]  # labels hardly change within 8 frames
-        mine += ["dataset.num_workers=0", "dataset.batch_size=24"]
-        overrides = [*mine, f"dataset={option}", f"root={tmp_path / 'data'}"]
-        if option == "aff_wild":
-            cut_provided(build_datamodule(settings(*overrides)), tmp_path / "data" / "prepared")
-    if (group, option) == ("dataset", "synthetic_video"):
-        mine = [o.replace("images_per_subject", "frames_per_video").replace("subjects", "videos") for o in tiny]
-        overrides = [*mine, "dataset=synthetic_video"]
+    if group == "dataset":
+        overrides = [*on_small_data(option, tiny, tmp_path / "data", cut_provided), "logger=none"]
     if (group, option) == ("trainer", "ddp"):
         overrides.append("trainer.devices=1")  # two processes are tried as a user starts them, in test_run.py
     one = settings(*overrides)

@@ -100,10 +100,6 @@ class AffectNetDataModule(FileDataModule):
         """The lists; for the npy files their folders, so that a file changed in its place goes unnoticed."""
         return self._release.annotations
 
-    def settings(self) -> dict[str, Any]:
-        """None."""
-        return {}
-
     def read(self) -> Reading:
         """Reads the labels of the protocol's rows, with boxes and landmarks where the release has them."""
         return self._release.read(self.protocol)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Unpack
+from typing import ClassVar, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -67,10 +67,6 @@ class RafDbDataModule(FileDataModule):
     def annotations(self) -> list[Path]:
         """The list of labels."""
         return [self._list]
-
-    def settings(self) -> dict[str, Any]:
-        """None."""
-        return {}
 
     def read(self) -> Reading:
         """Reads the list, in its order."""

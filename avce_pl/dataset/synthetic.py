@@ -82,6 +82,10 @@ class ProceduralDataModule(FaceDataModule):
         """Maps the rendered images into memory."""
         return ImageArray(self._folder / "images.npy")
 
+    def describe(self) -> dict[str, Any]:
+        """Also that the faces are procedural."""
+        return super().describe() | {"procedural": True}
+
     @cached_property
     def _folder(self) -> Path:
         style = self.people.style

@@ -45,7 +45,9 @@ class VideoOptions(FileOptions, total=False):
 
 
 class FileDataModule(FaceDataModule):
-    """Faces in image files under a root folder; a reader adds `protocols`, `annotations`, `settings` and `read`.
+    """Faces in image files under a root folder.
+
+    A reader adds `protocols`, `annotations` and `read`, and `settings` where it has options of its own.
 
     Args:
         root: Folder of the data set.
@@ -98,9 +100,9 @@ class FileDataModule(FaceDataModule):
     def annotations(self) -> list[Path]:
         """The files that hold the labels; raises `AvceError` if they are not there."""
 
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """The reader's own options, as far as they decide what is in the index; JSON-able."""
+        """The reader's own options that the index depends on; JSON-able."""
+        return {}
 
     @abstractmethod
     def read(self) -> Reading:
