@@ -31,8 +31,9 @@ from torch import Tensor
 
 from avce_pl.backbone.mobilenet import MobileNetV2
 from avce_pl.dataset.core.augmentation import Augmentation, normalise
+from avce_pl.dataset.core.batches import BatchKey, TrainBatches
 from avce_pl.dataset.core.cache import cached, digest
-from avce_pl.dataset.core.loading import BatchKey, FaceDataset, TrainBatches
+from avce_pl.dataset.core.loading import FaceDataset
 from avce_pl.dataset.synthetic import SyntheticDataModule
 from avce_pl.errors import AvceError
 from avce_pl.method.seeding import batch_seed

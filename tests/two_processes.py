@@ -20,7 +20,8 @@ from avce_pl.crl_formula.barlow_twins import BarlowTwins
 from avce_pl.crl_formula.infonce import InfoNCE
 from avce_pl.crl_formula.none import NoCRL
 from avce_pl.dataset.core.augmentation import Augmentation, normalise
-from avce_pl.dataset.core.loading import EvaluationBatches, FaceDataset, FaceLoader, TrainBatches
+from avce_pl.dataset.core.batches import EvaluationBatches, TrainBatches
+from avce_pl.dataset.core.loading import FaceDataset, FaceLoader
 from avce_pl.feature_transform.closed_form import ClosedForm
 from avce_pl.feature_transform.cvxpylayers import CvxpyLayers
 from avce_pl.method.avce import AVCE

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from avce_pl.config.settings import read_settings
 from avce_pl.dataset.core.augmentation import Augmentation, normalise
+from avce_pl.dataset.core.batches import BatchKey
 from avce_pl.dataset.core.datamodule import FaceDataModule
-from avce_pl.dataset.core.loading import BatchKey, FaceDataset
+from avce_pl.dataset.core.loading import FaceDataset
 from avce_pl.dataset.synthetic import ProceduralDataModule
 from avce_pl.errors import AvceError
 from avce_pl.explain.grad_cam import grad_cam, last_feature_layer, watch

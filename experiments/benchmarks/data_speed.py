@@ -22,9 +22,10 @@ from PIL import Image
 from torchvision import transforms
 
 from avce_pl.dataset.core.augmentation import IMAGENET_MEAN, IMAGENET_STD, Augmentation, normalise
+from avce_pl.dataset.core.batches import BatchKey
 from avce_pl.dataset.core.cache import ImageArray, write_images
 from avce_pl.dataset.core.index import BOX
-from avce_pl.dataset.core.loading import BatchKey, FaceDataset, Images
+from avce_pl.dataset.core.loading import FaceDataset, Images
 from avce_pl.dataset.files.image_files import ImageFiles
 from avce_pl.synthesis import FaceStyle, draw
 

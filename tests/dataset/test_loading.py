@@ -13,18 +13,16 @@ from numpy.typing import NDArray
 
 from avce_pl.dataset.core import loading
 from avce_pl.dataset.core.augmentation import Augmentation
-from avce_pl.dataset.core.loading import (
+from avce_pl.dataset.core.batches import (
     MOST_REPEATS,
     PLANE_BINS,
-    Batch,
     BatchKey,
     EvaluationBatches,
-    FaceDataset,
-    FaceLoader,
     TrainBatches,
     expected_draws,
     plane_groups,
 )
+from avce_pl.dataset.core.loading import Batch, FaceDataset, FaceLoader
 from avce_pl.errors import AvceError
 
 ROWS, BATCH = 23, 4

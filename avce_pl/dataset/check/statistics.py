@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from avce_pl.dataset.core.batches import expected_draws
 from avce_pl.dataset.core.datamodule import Sampler, balancing_groups
 from avce_pl.dataset.core.index import EXPRESSION_NAMES, LABELS, SPLITS, FaceIndex
-from avce_pl.dataset.core.loading import expected_draws
 from avce_pl.dataset.core.split_protocol import Protocol
 from avce_pl.dataset.files.datamodule import FileDataModule
 from avce_pl.errors import AvceError

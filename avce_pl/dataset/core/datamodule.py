@@ -13,16 +13,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from avce_pl.dataset.core.augmentation import Augmentation, normalise
+from avce_pl.dataset.core.batches import EvaluationBatches, TrainBatches, plane_groups
 from avce_pl.dataset.core.index import EXPRESSION_NAMES, SPLITS, FaceIndex
-from avce_pl.dataset.core.loading import (
-    Batch,
-    EvaluationBatches,
-    FaceDataset,
-    FaceLoader,
-    Images,
-    TrainBatches,
-    plane_groups,
-)
+from avce_pl.dataset.core.loading import Batch, FaceDataset, FaceLoader, Images
 from avce_pl.dataset.core.task import Task, check_labels
 from avce_pl.errors import AvceError
 from avce_pl.image.size import resize_side

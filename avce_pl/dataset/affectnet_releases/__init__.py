@@ -1,0 +1,1 @@
+"""The releases of AffectNet's labels, one class each."""
