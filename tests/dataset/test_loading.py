@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from avce_pl.dataset.core import loading
+from avce_pl.dataset.core import batches as batches_module
 from avce_pl.dataset.core.augmentation import Augmentation
 from avce_pl.dataset.core.batches import (
     MOST_REPEATS,
@@ -54,7 +54,7 @@ def shares(processes: int, make: Any) -> list[list[list[int]]]:
     result = []
     for rank in range(processes):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loading, "_process", lambda rank=rank: (rank, processes))
+            patch.setattr(batches_module, "_process", lambda rank=rank: (rank, processes))
             result.append([rows.tolist() for _, rows, _ in make()])
     return result
 
@@ -194,11 +194,11 @@ def test_evaluation_sees_every_row_once_in_equally_many_batches(rows: int, batch
 
 
 def test_rank_and_number_of_processes_come_from_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert loading._process() == (0, 1)
+    assert batches_module._process() == (0, 1)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: 2)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 4)
-    assert loading._process() == (2, 4)
+    assert batches_module._process() == (2, 4)
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")
