@@ -21,7 +21,7 @@ class Backbone(nn.Module):
         compressor: (N, C, h, w) -> (N, latent_dim).
         latent_dim: d, the size of z; 32 in the paper.
         regressor_hidden: width of the regressor's hidden layer, or ``None`` for a single linear read-out.
-        batch_size: the batch size the released code trains this backbone with.
+        batch_size: of a training that sets none; for the paper's backbones that of the released code.
         smallest_image: side in pixels below which nothing is left of an image.
         initialisation: initial weights of a training from scratch.
     """
@@ -30,7 +30,7 @@ class Backbone(nn.Module):
     compressor: nn.Module
     latent_dim: int
     regressor_hidden: int | None = 256
-    batch_size: int
+    batch_size: int = 64
     smallest_image: int = 1
     initialisation: Initialisation = "torch"
 

@@ -26,6 +26,11 @@ def build(section: Mapping[str, Any], group: str, **given: Any) -> Any:
     return cls(**check_arguments(cls, section, group, given), **given)
 
 
+def without_weights(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A backbone's section that loads no pretrained weights; a class without the parameter ``weights`` has none."""
+    return {key: None if key == "weights" else value for key, value in section.items()}
+
+
 _trusted = {"avce_pl"}
 
 

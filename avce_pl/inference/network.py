@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from avce_pl.backbone.base import Backbone
 from avce_pl.backbone.heads import Regressor
 from avce_pl.backbone.weights import read_state_dict
-from avce_pl.config.instantiate import build
+from avce_pl.config.instantiate import build, target_class, without_weights
 from avce_pl.dataset.core.augmentation import normalise
 from avce_pl.errors import AvceError
+from avce_pl.method.base import Method
 from avce_pl.runs.folder import RunFolder
 
 
@@ -83,11 +84,8 @@ def load_predictor(run: RunFolder) -> Callable[[NDArray[np.uint8]], NDArray[np.f
 def build_network(config: Mapping[str, Any]) -> InferenceNetwork:
     """The networks of a configuration for valence and arousal, without memory for their weights (device ``meta``)."""
     dataset, method = config["dataset"], config["method"]
+    trained_by = cast(type[Method], target_class(method, "method")) if "_target_" in method else Method
     with torch.device("meta"):  # nor random numbers: the weights come from a checkpoint
-        backbone = cast(Backbone, build({**config["backbone"], "weights": None}, "backbone"))
-        regressor = Regressor(
-            backbone.latent_dim,
-            hidden=backbone.regressor_hidden,
-            batch_norm=method.get("batch_norm", True),
-        )
+        backbone = cast(Backbone, build(without_weights(config["backbone"]), "backbone"))
+        regressor = trained_by.inference_regressor(backbone, method)
     return InferenceNetwork(backbone, regressor, dataset["image_size"])

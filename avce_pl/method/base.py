@@ -1,5 +1,6 @@
 """What every method shares: prediction, the supervised loss, counting and logging of batches."""
 
+from collections.abc import Mapping
 from typing import Any, Self, cast
 
 import pytorch_lightning as pl
@@ -54,6 +55,20 @@ class Method(pl.LightningModule):
         self.seed = seed
         self.classes = classes
         self._unchecked: tuple[list[str], Tensor, int] | None = None
+
+    @classmethod
+    def inference_regressor(cls, backbone: Backbone, section: Mapping[str, Any]) -> Regressor:
+        """The regressor as this method trains it, for valence and arousal; inference needs no other part of a method.
+
+        A method that changes the backbone changes it here too.
+
+        Args:
+            backbone: as the configuration describes it.
+            section: the method's section of the configuration.
+        """
+        return Regressor(
+            backbone.latent_dim, hidden=backbone.regressor_hidden, batch_norm=section.get("batch_norm", True)
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         """Predicts valence and arousal (N, 2), or logits (N, classes), from images (N, 3, H, W)."""

@@ -1,12 +1,14 @@
 """CAF: contrastive adversarial learning (Kim & Song, AAAI 2021), which the paper compares with."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from avce_pl.backbone.base import Backbone, Dropout
+from avce_pl.backbone.heads import Regressor
 from avce_pl.errors import AvceError
 from avce_pl.functional.contrastive_adversarial import (
     constrained_critic_loss,
@@ -26,8 +28,9 @@ class CAF(Method):
     to keep the weak a margin away that adapts to both. (4) The encoder steps against the frozen critic on the weak
     images. A batch with fewer than two images of a group ends after (1), and is counted.
 
-    The backbone gives its encoder and its pooling. CAF has a compressor of its own: dropout, FC -> 64, ReLU, dropout,
-    FC -> 8, ReLU, before the read-out of valence and arousal; the backbone's `latent_dim` and `dropout` play no part.
+    The backbone gives its encoder and its pooling: the layers of its compressor before the first linear one. CAF has a
+    compressor of its own: dropout, FC -> 64, ReLU, dropout, FC -> 8, ReLU, before the read-out of valence and arousal;
+    the backbone's `latent_dim` and `dropout` play no part.
     With AL 3,652,618 parameters, critic included.
 
     Differs from the released code in what are accidents there:
@@ -85,29 +88,20 @@ class CAF(Method):
             critic_dropout: share of the critic's second layer that training drops.
 
         Raises:
-            AvceError: `classes` is not 0.
+            AvceError: `classes` is not 0, or the backbone's compressor has no linear layer.
         """
         if classes:
             raise AvceError(
                 "method=caf parts faces into strong and weak emotion by their valence and arousal, which a data set of "
                 "expressions does not have. Use method=avce or method=baseline."
             )
-        layers = list(backbone.compressor.children())
-        inputs = next(layer.in_features for layer in layers if isinstance(layer, nn.Linear))
-        pooling = nn.Sequential(*layers[:2])  # average pooling and flattening, in every backbone
-        norms = [[nn.BatchNorm1d(width, affine=False)] if batch_norm else [] for width in (64, 8, 32)]
-        wide, narrow = ([nn.Linear(inputs, 64), *norms[0]], [nn.Linear(64, 8), *norms[1]])
-        backbone.compressor = nn.Sequential(
-            *pooling, nn.Dropout(dropout), *wide, nn.ReLU(), nn.Dropout(dropout), *narrow, nn.ReLU()
-        )
-        backbone.latent_dim = 8
-        backbone.regressor_hidden = None
+        pooling, inputs = _replace_compressor(backbone, batch_norm, dropout)
         super().__init__(backbone, optimizer, seed, classes, batch_norm=False, dropout=0.0)
         self.pooling = pooling
         self.critic = nn.Sequential(
             nn.Linear(inputs, 64),
             nn.Linear(64, 32),
-            *norms[2],
+            *_norm(32, batch_norm),
             nn.Dropout(critic_dropout),
             nn.ReLU(),
             nn.Linear(32, 16),
@@ -118,6 +112,12 @@ class CAF(Method):
         self.penalty = penalty
         self.register_buffer("multiplier", torch.zeros(()))
         self.register_buffer("skipped", torch.zeros((), dtype=torch.int64))
+
+    @classmethod
+    def inference_regressor(cls, backbone: Backbone, section: Mapping[str, Any]) -> Regressor:
+        """The linear read-out; gives the backbone CAF's compressor, see `Method.inference_regressor`."""
+        _replace_compressor(backbone, section["batch_norm"], section["dropout"])
+        return Regressor(backbone.latent_dim, hidden=backbone.regressor_hidden)
 
     def configure_optimizers(self) -> Any:
         """Adam for encoder and regressor, and for the critic."""
@@ -185,3 +185,29 @@ class CAF(Method):
         self.update_parameters(loss, counted=False)
         self.critic.requires_grad_(True).train()
         return self.gather(loss.detach().reshape(1)).mean()
+
+
+def _replace_compressor(backbone: Backbone, batch_norm: bool, dropout: float) -> tuple[nn.Sequential, int]:
+    """Gives a backbone CAF's compressor; returns its pooling, and the number of features that this gives."""
+    layers = list(backbone.compressor.children())
+    first = next((number for number, layer in enumerate(layers) if isinstance(layer, nn.Linear)), None)
+    if first is None:
+        raise AvceError(
+            f"method=caf replaces a backbone's compressor from its first linear layer on, and the compressor of "
+            f"{type(backbone).__name__} has none among its layers ({type(backbone.compressor).__name__}). Make it an "
+            "nn.Sequential with an nn.Linear, or use method=avce or method=baseline."
+        )
+    inputs = cast(nn.Linear, layers[first]).in_features
+    pooling = nn.Sequential(*(layer for layer in layers[:first] if not isinstance(layer, nn.Dropout)))
+    backbone.compressor = nn.Sequential(
+        *pooling,
+        *(nn.Dropout(dropout), nn.Linear(inputs, 64), *_norm(64, batch_norm), nn.ReLU()),
+        *(nn.Dropout(dropout), nn.Linear(64, 8), *_norm(8, batch_norm), nn.ReLU()),
+    )
+    backbone.latent_dim = 8
+    backbone.regressor_hidden = None
+    return pooling, inputs
+
+
+def _norm(width: int, batch_norm: bool) -> list[nn.Module]:
+    return [nn.BatchNorm1d(width, affine=False)] if batch_norm else []

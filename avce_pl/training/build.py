@@ -11,7 +11,7 @@ from torchmetrics import Metric, MetricCollection
 
 from avce_pl.backbone.base import Backbone
 from avce_pl.backbone.weights import read_state_dict
-from avce_pl.config.instantiate import build
+from avce_pl.config.instantiate import build, without_weights
 from avce_pl.config.settings import Settings, read_settings
 from avce_pl.dataset.core.datamodule import FaceDataModule
 from avce_pl.errors import AvceError
@@ -25,7 +25,7 @@ def build_datamodule(settings: Settings) -> FaceDataModule:
     """The data set of a run, at the backbone's own batch size where none is set."""
     section = dict(settings.dataset)
     if section.get("batch_size") is None:
-        section["batch_size"] = build(settings.backbone | {"weights": None}, "backbone").batch_size
+        section["batch_size"] = build(without_weights(settings.backbone), "backbone").batch_size
     return cast(FaceDataModule, build(section, "dataset", seed=settings.seed))
 
 
@@ -41,7 +41,7 @@ def build_module(settings: Settings, classes: int = 0, *, weights: bool = True) 
         AvceError: the images are too small for the backbone.
     """
     pl.seed_everything(settings.seed, verbose=False)
-    section = settings.backbone if weights else settings.backbone | {"weights": None}
+    section = settings.backbone if weights else without_weights(settings.backbone)
     backbone = cast(Backbone, build(section, "backbone"))
     if (side := settings.dataset["image_size"]) < backbone.smallest_image:
         raise AvceError(

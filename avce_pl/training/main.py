@@ -35,6 +35,7 @@ def run_row(config: DictConfig) -> float:
     from rich.console import Console
 
     from avce_pl.config.instantiate import trust
+    from avce_pl.config.presets import leave_out_foreign
     from avce_pl.config.settings import read_settings
     from avce_pl.report.summary import print_run
     from avce_pl.training.experiment import run_experiment  # torch is imported when there is something to train
@@ -46,6 +47,7 @@ def run_row(config: DictConfig) -> float:
         raise AvceError(f"The configuration cannot be resolved: {error}") from None
     settings = read_settings(cast(dict[str, Any], plain))
     trust(settings.trust)
+    leave_out_foreign(settings, HydraConfig.get().overrides.task if HydraConfig.initialized() else ())
     sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
     if sweep and settings.trainer.devices * settings.trainer.num_nodes > 1:
         raise AvceError(

@@ -4,7 +4,7 @@ import pytest
 import reference_caf
 import torch
 from tiny import BATCHES, TinyBackbone, batches, fit
-from torch import Tensor
+from torch import Tensor, nn
 
 from avce_pl.backbone.alexnet import AlexNet
 from avce_pl.backbone.resnet import ResNet
@@ -126,3 +126,18 @@ def test_what_it_cannot_do_is_a_sentence() -> None:
         caf(classes=7)
     with pytest.raises(AvceError, match="freeze=encoder is refused"):
         caf().freeze_encoder()
+    backbone = TinyBackbone()
+    backbone.compressor = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.ReLU())
+    with pytest.raises(AvceError, match=r"compressor of TinyBackbone has none .*Make it an nn.Sequential with an"):
+        caf(backbone)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_inference_has_the_networks_that_it_trains(batch_norm: bool) -> None:
+    module = caf(ResNet(18), batch_norm=batch_norm).float().eval()
+    backbone = ResNet(18)
+    regressor = CAF.inference_regressor(backbone, {"batch_norm": batch_norm, "dropout": 0.5})
+    backbone.load_state_dict(module.backbone.state_dict())
+    regressor.load_state_dict(module.regressor.state_dict())
+    image = torch.randn(2, 3, 64, 64)
+    assert torch.equal(regressor.eval()(backbone.eval()(image)), module(image))
