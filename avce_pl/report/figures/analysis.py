@@ -26,7 +26,6 @@ from avce_pl.report.statistics import (
 )
 from avce_pl.runs.predictions import Run
 
-_COLOURS = dict(zip(AXES, (style.VALENCE, style.AROUSAL), strict=True))
 _MARKERS = dict(zip(AXES, ("o", "s"), strict=True))
 _FEELINGS = {"excited": (0.6, 0.72), "afraid, angry": (-0.62, 0.72), "sad": (-0.68, -0.66), "calm": (0.64, -0.66)}
 _MOST = 1500  # points of a scatter
@@ -56,7 +55,7 @@ def draw_analysis(runs: Sequence[Run]) -> tuple[Figure, dict[str, Any]]:
     with mpl.rc_context(style.RC):
         figure = Figure(figsize=(15, 3.9 * (1 + len(runs)) + 0.4), layout="constrained")
         figure.suptitle(
-            f"{source(runs)}; intervals: 95% bootstrap over {unit or 'image'}s", fontsize=11, color="#374151"
+            f"{source(runs)}; intervals: 95% bootstrap over {unit or 'image'}s", fontsize=11, color=style.NOTE
         )
         top, *rows = cast(Any, figure.subfigures(1 + len(runs), 1, squeeze=False)[:, 0])
         panels = top.subplots(1, 3, width_ratios=(1, 1.5, 1.5))
@@ -83,7 +82,7 @@ def _row(panel: Any, run: Run, unit: str | None, worst: float) -> dict[str, Any]
     for axis, every in bins.items():
         one = Calibration(*(column[every.faces >= _FEW] for column in every))
         spread = np.stack([one.label - one.low, one.high - one.label]).clip(min=0)
-        line: dict[str, Any] = {"color": _COLOURS[axis], "marker": _MARKERS[axis], "capsize": 2, "markersize": 5}
+        line: dict[str, Any] = {"color": style.OF_AXIS[axis], "marker": _MARKERS[axis], "capsize": 2, "markersize": 5}
         fourth.errorbar(one.predicted, one.label, spread, linewidth=1.3, label=axis, **line)
     fourth.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xlabel="prediction (mean of bin)", ylabel="mean label, 95%")
     fourth.set_title("Calibration")
@@ -114,7 +113,7 @@ def _circumplex(axes: Axes, run: Run) -> None:
         dots: dict[str, Any] = {"s": 9, "marker": marker, "color": colour, "linewidth": 0, "rasterized": True}
         axes.scatter(chosen["predicted_valence"], chosen["predicted_arousal"], alpha=0.6, label=name, **dots)
     for name, (x, y) in _FEELINGS.items():
-        axes.text(x, y, name, fontsize=8, ha="center", color="#374151", style="italic")
+        axes.text(x, y, name, fontsize=8, ha="center", color=style.NOTE, style="italic")
     axes.set_title("Predictions by quadrant of the label")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7, markerscale=1.6)
 
@@ -127,7 +126,7 @@ def _forest(
     for y, run in zip(height, runs, strict=True):
         one = found[run.label][f"ccc_{axis}"]
         spread = [[one.value - one.low], [one.high - one.value]]
-        axes.errorbar(one.value, y, xerr=spread, fmt=_MARKERS[axis], color=_COLOURS[axis], capsize=3, markersize=6)
+        axes.errorbar(one.value, y, xerr=spread, fmt=_MARKERS[axis], color=style.OF_AXIS[axis], capsize=3, markersize=6)
         text = f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
         if run.label in differences:
             other = differences[run.label][axis]

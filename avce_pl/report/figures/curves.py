@@ -41,7 +41,7 @@ def draw_curves(
     heights = (4.6, min(side, 2.2) + 0.4 + len(runs) * (min(side / 2, 1.25) + 0.2))
     with mpl.rc_context(style.RC):
         figure = Figure(figsize=(_WIDTH, sum(heights) + 0.4), layout="constrained")
-        figure.suptitle(f"Video {video}, among {source(runs)}", fontsize=11, color="#374151")
+        figure.suptitle(f"Video {video}, among {source(runs)}", fontsize=11, color=style.NOTE)
         top, bottom = cast(Any, figure.subfigures(2, 1, height_ratios=heights))
         panels = top.subplots(2, 1, sharex=True)
         for axes, axis in zip(panels, AXES, strict=True):

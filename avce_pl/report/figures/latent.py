@@ -41,7 +41,7 @@ def draw_latent(runs: Sequence[Run], explained: Sequence[Explanation]) -> tuple[
     values: dict[str, Any] = {}
     with mpl.rc_context(style.RC):
         figure = Figure(figsize=(12, 3.9 * len(runs) + 0.6), layout="constrained")
-        figure.suptitle(f"t-SNE of the latent z; {source(runs)}", fontsize=11, color="#374151")
+        figure.suptitle(f"t-SNE of the latent z; {source(runs)}", fontsize=11, color=style.NOTE)
         panels = cast(Any, figure.subplots(len(runs), 3, squeeze=False))
         bar = track(zip(runs, explained, panels, strict=True), "t-SNE", len(runs))
         for run, one, row in bar:
@@ -69,7 +69,7 @@ def draw_latent(runs: Sequence[Run], explained: Sequence[Explanation]) -> tuple[
             row[2].set_title("Quadrant")
             row[2].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=1.6)
             text = f"10 nearest in z of the\nsame quadrant: {same:.0%}\n(by chance {chance:.0%})"
-            row[2].annotate(text, (1.03, 0.02), xycoords="axes fraction", fontsize=9, color="#374151")
+            row[2].annotate(text, (1.03, 0.02), xycoords="axes fraction", fontsize=9, color=style.NOTE)
             for axes in row:
                 empty_axes(axes)
             row[0].set_ylabel(run.label, fontsize=11)

@@ -125,7 +125,7 @@ def _draw(
     with mpl.rc_context(style.RC):
         width = max(side * columns + 1.6, _NARROWEST)
         figure = Figure(figsize=(width, sum(heights) + 0.5 + 0.25 * len(lines)), layout="constrained")
-        figure.suptitle("\n".join([f"{title}; {source(runs)}", *lines]), fontsize=10, color="#374151")
+        figure.suptitle("\n".join([f"{title}; {source(runs)}", *lines]), fontsize=10, color=style.NOTE)
         top, bottom = cast(Any, figure.subfigures(2, 1, height_ratios=heights))
         _gallery(top, runs[0], shown, maps)
         if len(many.regions):

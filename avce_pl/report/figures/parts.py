@@ -17,7 +17,7 @@ from avce_pl.report.figures import style
 from avce_pl.report.metrics import AXES
 from avce_pl.report.output import write_output
 from avce_pl.runs.predictions import Run
-from avce_pl.runs.records import tested_on_validation
+from avce_pl.runs.records import CHOICES, tested_on_validation
 
 _SIDE = 224  # pixels of a face in a figure
 _HEAT = mpl.colormaps["inferno"]
@@ -85,8 +85,7 @@ def write_figure(
         {
             "label": run.label,
             "folder": run.folder.as_posix(),
-            **{key: run.record[key] for key in ("digest", "seed", "dataset", "method", "backbone")},
-            **{key: run.record[key] for key in ("crl_formula", "mining")},
+            **{key: run.record[key] for key in ("digest", "seed", *CHOICES)},
             "commit": run.record["run"]["commit"],
         }
         for run in runs

@@ -20,8 +20,7 @@ from avce_pl.report.figures.expression import class_accuracy, confusion_matrix, 
 from avce_pl.report.tables.contrast import contrast_state, describe_contrast
 from avce_pl.runs.records import OPTIMISTIC, is_procedural, tested_on_validation
 
-AXES = (("valence", style.VALENCE), ("arousal", style.AROUSAL))
-CCC = {f"val/ccc_{name}": (f"CCC {name}", colour) for name, colour in AXES}
+CCC = {f"val/ccc_{axis}": (f"CCC {axis}", colour) for axis, colour in style.OF_AXIS.items()}
 ACCURACY = {
     "val/accuracy": ("accuracy", style.AROUSAL),
     "val/accuracy_macro": ("mean accuracy of the classes", style.VALENCE),
@@ -53,10 +52,10 @@ def draw_run(folder: Path, record: dict[str, Any]) -> Path:
             learning_curve(bottom.subplots(), history, ACCURACY, "accuracy")
         else:
             plane(left.subplots(), faces, record["data"]["test_split"])
-            for axes, (name, colour) in zip(top.subplots(1, 2), AXES, strict=True):
+            for axes, (name, colour) in zip(top.subplots(1, 2), style.OF_AXIS.items(), strict=True):
                 agreement(axes, table, record, name, colour)
             learning_curve(bottom.subplots(), history, CCC, "CCC")
-        figure.suptitle(caption(record, len(table)), fontsize=11, color="#374151")
+        figure.suptitle(caption(record, len(table)), fontsize=11, color=style.NOTE)
     return style.write_png(figure, folder / "figure.png")
 
 

@@ -14,6 +14,8 @@ VALENCE = "#c2410c"  # dark orange
 AROUSAL = "#1d4ed8"  # blue, darker than the orange in grey
 TRUE = "#111827"
 FAINT = "#9ca3af"
+NOTE = "#374151"  # captions, and texts beside the data
+OF_AXIS = {"valence": VALENCE, "arousal": AROUSAL}
 
 RC: dict[Any, Any] = {
     "font.size": 10,

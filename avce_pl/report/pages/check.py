@@ -6,7 +6,7 @@ from math import isnan
 from typing import Any
 
 from avce_pl.report.figures.plane import draw_plane
-from avce_pl.report.pages.check_text import SPLIT_COLUMNS, expression_names, split_cells, verdict
+from avce_pl.report.pages.check_text import SPLIT_COLUMNS, expression_count, expression_names, split_cells, verdict
 from avce_pl.report.pages.html import render_page
 
 Sample = tuple[str, float, float, str, str, bytes]
@@ -66,10 +66,8 @@ def _expressions(splits: dict[str, Any]) -> dict[str, Any] | None:
     for name in expression_names(splits):
         cells = []
         for summary in splits.values():
-            count = summary["expressions"].get(name, 0)
-            expected = summary["expected"].get("expressions", {}).get(name)
-            text = f"{count:,.0f}" if expected is None else f"{count:,} of {expected:,}"
-            cells.append((text, f"{100 * count / max([*summary['expressions'].values(), 1]):.1f}"))
+            share = summary["expressions"].get(name, 0) / max([*summary["expressions"].values(), 1])
+            cells.append((expression_count(summary, name), f"{100 * share:.1f}"))
         rows.append((name, cells))
     return {"splits": list(splits), "rows": rows} if rows else None
 

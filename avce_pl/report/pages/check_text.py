@@ -44,7 +44,7 @@ def verdict(record: dict[str, Any]) -> str:
     return "Faults: " + ", ".join(f"{kind} ({count:,})" for kind, count in faults.items()) + "."
 
 
-def moments(summary: dict[str, Any], axis: str) -> str:
+def _moments(summary: dict[str, Any], axis: str) -> str:
     """Mean and standard deviation of valence or arousal in a split."""
     return f"{summary[axis]['mean']:+.3f} ± {summary[axis]['sd']:.3f}" if axis in summary else "–"
 
@@ -61,8 +61,8 @@ def split_cells(record: dict[str, Any]) -> list[tuple[str, ...]]:
             f"{summary['usable']:,}",
             f"{summary['subjects']:,}" if summary["subjects"] else "–",
             _of(summary, "videos"),
-            moments(summary, "valence"),
-            moments(summary, "arousal"),
+            _moments(summary, "valence"),
+            _moments(summary, "arousal"),
         )
         for split, summary in record["splits"].items()
     ]
@@ -90,12 +90,7 @@ def _print_expressions(splits: dict[str, Any], console: Console) -> None:
         return
     table = Table("expression", *splits)
     for name in names:
-        cells = []
-        for summary in splits.values():
-            expected = summary["expected"].get("expressions", {}).get(name)
-            count = f"{summary['expressions'].get(name, 0):,}"
-            cells.append(count if expected is None else f"{count} of {expected:,}")
-        table.add_row(name, *cells)
+        table.add_row(name, *(expression_count(summary, name) for summary in splits.values()))
     console.print(table)
 
 
@@ -105,3 +100,9 @@ def expression_names(splits: dict[str, Any]) -> list[str]:
     for summary in splits.values():
         found |= dict.fromkeys([*summary["expected"].get("expressions", {}), *summary["expressions"]])
     return list(found)
+
+
+def expression_count(summary: dict[str, Any], name: str) -> str:
+    """How many faces of a split show an expression, beside the number of the real release."""
+    expected = summary["expected"].get("expressions", {}).get(name)
+    return f"{summary['expressions'].get(name, 0):,.0f}" + (f" of {expected:,}" if expected is not None else "")

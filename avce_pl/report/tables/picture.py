@@ -14,8 +14,6 @@ from avce_pl.report.figures.expression import confusion_matrix
 from avce_pl.report.tables.layout import Row
 from avce_pl.report.tables.table import ResultTable
 
-_COLOURS = {"valence": style.VALENCE, "arousal": style.AROUSAL}
-
 
 def write_pictures(table: ResultTable, folder: Path, name: str) -> list[Path]:
     """Writes ``<name>.png``, and ``<name>_confusion.png`` for a table of expressions, and returns their paths.
@@ -49,7 +47,7 @@ def draw_table(table: ResultTable) -> Figure:
             axes.set_axis_off()
         for axes, metric in zip(panels, layout.metrics, strict=False):
             values = table.lines[table.lines["metric"] == metric]
-            colour = next((c for axis, c in _COLOURS.items() if axis in metric), style.TRUE)
+            colour = next((c for axis, c in style.OF_AXIS.items() if axis in metric), style.TRUE)
             spread = values["sd"].to_numpy(float)
             bars: dict[str, Any] = {"fmt": "o", "color": colour, "capsize": 3, "markersize": 6, "elinewidth": 1.4}
             label, ends = ("here, one run", None) if np.isnan(spread).all() else ("here, mean ± sd", spread)
@@ -70,7 +68,7 @@ def draw_table(table: ResultTable) -> Figure:
             axes.set_ylim(-0.7, len(names) - 0.3)
             axes.set_yticks(height, names)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        figure.suptitle(title, fontsize=11, color="#374151")
+        figure.suptitle(title, fontsize=11, color=style.NOTE)
     return figure
 
 
@@ -85,7 +83,7 @@ def draw_confusions(table: ResultTable) -> Figure:
             axes.set_title(" · ".join(table.named(row)))
         shade = "Faces of each true class by predicted class, all seeds together; shade: share of the true class"
         caption = _caption(table.layout.title, *_warnings(table), shade, inches=size[0])
-        figure.suptitle(caption, fontsize=11, color="#374151")
+        figure.suptitle(caption, fontsize=11, color=style.NOTE)
     return figure
 
 
