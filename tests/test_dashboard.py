@@ -113,6 +113,6 @@ def test_with_a_key_the_views_are_published_and_published_again(server: Threadin
 
 def test_another_file_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text('{"a": 1}')
-    with pytest.raises(AvceError, match="is no file of avce dashboard"):
+    with pytest.raises(AvceError, match="was not written by avce dashboard"):
         app(["dashboard", "--out", str(tmp_path / "mine.json")], standalone_mode=False)
     assert (tmp_path / "mine.json").read_text() == '{"a": 1}'

@@ -34,7 +34,7 @@ def test_all_that_can_be_drawn_is_drawn(folder: Path, tmp_path: Path, capsys: py
     drawn = ("analysis", "figure3", "figure4")
     assert written == sorted(f"{name}.{kind}" for name in drawn for kind in ("json", "png", "svg"))
     assert all(name in printed.out for name in written)
-    assert "figure2 was left out: The test faces are no frames of videos" in printed.err
+    assert "figure2 was left out: The test faces are not frames of videos" in printed.err
     assert "figure5 was left out:" in printed.err
     assert "t-SNE needs at least 20" in printed.err
     assert "No run of Baseline and CAF was given." in printed.err
@@ -66,8 +66,8 @@ def test_runs_on_other_faces_are_refused(folder: Path, tmp_path: Path) -> None:
         (["figure3", "--runs", "RUN", "--name", "x"], "Say which runs"),
         (["figure3", "--name", "no_such_sweep"], "no finished run in outputs/no_such_sweep"),
         (["figure3", "--runs", "RUN", "--images", "1,x"], "--images 1,x: give whole numbers"),
-        (["figure3", "--runs", "RUN", "--images", "3"], "--images 3: there is none of that number"),
-        (["figure2", "--runs", "RUN"], "no frames of videos"),
+        (["figure3", "--runs", "RUN", "--images", "3"], "--images 3 does not exist"),
+        (["figure2", "--runs", "RUN"], "not frames of videos"),
         (["figure3", "--runs", "RUN", "--out", "/proc/x"], "cannot be written"),
     ],
 )

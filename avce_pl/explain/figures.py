@@ -29,7 +29,7 @@ _FINE = 6  # cells along the side of a map that shows parts of a face
 
 @dataclass(frozen=True)
 class FigureChoice:
-    """What to show; None where the program chooses.
+    """What to show; None or empty where the program chooses.
 
     Attributes:
         video: name of the video of Figure 2.
@@ -44,7 +44,7 @@ class FigureChoice:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture with all that is written beside it; see `write_figure`."""
+    """A picture with its caption, notes and numbers; see `write_figure`."""
 
     name: str
     figure: Figure
@@ -56,7 +56,7 @@ class Drawing:
 
 @dataclass
 class WrittenFigures:
-    """The files that were written, and sentences about what was left out or is to be kept in mind."""
+    """The written files, and sentences about what was left out, and caveats."""
 
     files: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -70,9 +70,9 @@ def make_figures(
     Args:
         name: one of `FIGURES`, or "all".
         runs: finished runs.
-        out: folder for the files; it is there.
+        out: folder for the files, which exists.
         choice: what to show.
-        notes: sentences to begin with, that go into every figure's file too.
+        notes: first sentences, which every figure's file repeats.
 
     Returns:
         What was written.
@@ -132,8 +132,8 @@ def _figure4(runs: Sequence[Run], choice: FigureChoice) -> list[Drawing]:
     with_head = [position for position, one in enumerate(many) if "H valence" in one.outputs]
     if not with_head:
         raise AvceError(
-            "No run trains a projection head H, whose maps Figure 4 compares with those of R. Give one of method=avce "
-            "with a contrastive formula."
+            "Figure 4 compares the maps of R with those of the projection head H, which no run trains. Give one of "
+            "method=avce with a contrastive formula."
         )
     drawings = []
     for position in with_head:
@@ -159,7 +159,7 @@ def _figure5(runs: Sequence[Run], choice: FigureChoice) -> list[Drawing]:
             explained.append(one)
         else:
             notes.append(
-                f"{run.label} is left out of figure5: its latent is the same for every face, the network is dead."
+                f"{run.label} is left out of figure5: its latent is the same for every face, so the network is dead."
             )
     if not alive:
         raise AvceError(" ".join(notes))
@@ -197,7 +197,7 @@ FIGURES: dict[str, Callable[[Sequence[Run], FigureChoice], list[Drawing]]] = {
 
 
 def _shown_and_many(runs: Sequence[Run], choice: FigureChoice) -> tuple[list[Explanation], list[Explanation]]:
-    """Of each run the faces to show, and those to measure."""
+    """For each run the faces to show, and those to measure."""
     table = runs[0].table
     if choice.images:
         positions = numbered(choice.images, table["row"].to_numpy(), "--images")
@@ -210,7 +210,7 @@ def _shown_and_many(runs: Sequence[Run], choice: FigureChoice) -> tuple[list[Exp
 
 def _explain(run: Run, positions: NDArray[np.int64], file: str, *, images: bool = False) -> Explanation:
     """Maps and latents of some rows of a run's table."""
-    from avce_pl.explain.run import explain_run  # torch and all of the suite; the analysis does without
+    from avce_pl.explain.run import explain_run  # imports torch, which the analysis does not need
 
     return explain_run(run, run.table["row"].to_numpy(np.int64)[positions], file, images=images)
 
@@ -222,14 +222,14 @@ def _require_few(runs: Sequence[Run]) -> None:
 
 
 def _about(explained: Sequence[Explanation]) -> list[str]:
-    """What to keep in mind about maps."""
+    """Caveats of maps."""
     notes = []
     if (cells := min(min(one.maps.shape[2:]) for one in explained)) < _FINE:
         notes.append(
             f"Maps of {cells} × {cells} cells are too coarse for parts of a face; train at dataset.image_size=224."
         )
     if not all(len(one.regions) for one in explained):
-        notes.append("Where eyes, brows, mouth and nose are is known for procedural faces only: no shares.")
+        notes.append("Shares are missing: where eyes, brows, mouth and nose are is known for procedural faces only.")
     return notes
 
 

@@ -25,7 +25,7 @@ CONTRAST = ("views", "scores", "dead_latents", "gradient_share")
 
 
 def views(entity: str, project: str) -> Iterator[ws.Workspace]:
-    """The views: what every table of ``experiments/tables`` shows, over the W&B runs of its sweep."""
+    """The views: all runs, and for every table of ``experiments/tables`` its metrics over the W&B runs of its sweep."""
     yield _view("All runs", entity, project, columns(()), ws.RunsetSettings(groupby=[expr.Metric("Group")]))
     for file in sorted((ROOT / "experiments" / "tables").glob("*.yaml")):
         layout = read_layout(file.stem)
@@ -43,21 +43,21 @@ def views(entity: str, project: str) -> Iterator[ws.Workspace]:
 
 
 def write_dashboard(out: Path, entity: str | None, project: str, *, publish: bool) -> list[str]:
-    """Writes all views as JSON, and puts them on the server.
+    """Writes all views as JSON, and publishes them.
 
-    The file keeps the names that the server knows them by, so that publishing again changes the same views.
+    The file keeps their names on the server, so that publishing again updates the same views.
 
     Args:
         out: The file.
         entity: User or team on the server; the owner of the key if not given.
         project: The project, as in ``logger.project``.
-        publish: Whether to send them.
+        publish: Whether to publish them.
 
     Returns:
         The addresses of the published views.
 
     Raises:
-        AvceError: the file cannot be read or written, or the server does not take the views.
+        AvceError: the file cannot be read or written, or the server rejects the views.
     """
     known = _published(out)
     addresses = []
@@ -70,21 +70,21 @@ def write_dashboard(out: Path, entity: str | None, project: str, *, publish: boo
                 cast(Any, view).save()
                 addresses.append(view.url)
             specifications.append(view._to_model().model_dump(mode="json", by_alias=True, exclude_none=True))
-    except (wandb.errors.Error, OSError, RuntimeError, ValueError) as error:  # what the client raises for a bad answer
-        raise AvceError(f"W&B did not take the views: {error}") from None
+    except (wandb.errors.Error, OSError, RuntimeError, ValueError) as error:  # of the client, for a bad answer
+        raise AvceError(f"W&B rejected the views: {error}") from None
     write_output(out, json.dumps(specifications, indent=1))
     return addresses
 
 
 def _published(file: Path) -> dict[tuple[str, str, str], tuple[str, str]]:
-    """Entity, project and title of the views in a file -> the names they have on the server."""
+    """Entity, project and title of the views in a file -> their names on the server."""
     try:
         views: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
         return {(v["entity"], v["project"], v["displayName"]): (v["name"], v["id"]) for v in views}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError):
-        raise AvceError(f"{file} is no file of avce dashboard. Choose another one with --out.") from None
+        raise AvceError(f"{file} was not written by avce dashboard. Choose another file with --out.") from None
 
 
 def _view(title: str, entity: str, project: str, metrics: Mapping[str, str], runs: ws.RunsetSettings) -> ws.Workspace:

@@ -1,4 +1,4 @@
-"""``MODEL_CARD.md`` of a run: what was trained on what, how well it does, and what it must not be used for."""
+"""``MODEL_CARD.md`` of a run: its training, data and scores, and what it must not be used for."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,21 +14,20 @@ from avce_pl.report.tables.contrast import contrast_state, describe_contrast
 from avce_pl.runs.predictions import read_predictions
 from avce_pl.runs.records import OPTIMISTIC, is_procedural, read_config, read_metrics, tested_on_validation
 
-_ON_REQUEST = (
-    "given away by its owners on request and under their agreement, as a rule for non-commercial research only; the "
-    "faces are of real people. Weights trained on it inherit these limits: read your agreement before you pass them on."
+_TERMS = (
+    "provided by its owners on request under a licence agreement, usually for non-commercial research only; the faces "
+    "are of real people. Weights trained on it inherit these limits: read your agreement before you share them."
 )
 _DATA = {
-    "synthetic": "procedural faces of this project (MIT); they show nobody.",
-    "synthetic_video": "procedural faces of this project (MIT); they show nobody.",
-    "affectnet": f"AffectNet, {_ON_REQUEST}",
-    "aff_wild": f"Aff-Wild, {_ON_REQUEST}",
-    "aff_wild2": f"Aff-Wild2, {_ON_REQUEST}",
-    "afew_va": f"AFEW-VA, {_ON_REQUEST}",
-    "raf_db": f"RAF-DB, {_ON_REQUEST}",
-    "csv": "images of your own; whoever passes the weights on has to know their licence and the consent of the people.",
-    "official": "unknown to this program; the authors name AffectNet, Aff-Wild, Aff-Wild2 and AFEW-VA. Each is "
-    f"{_ON_REQUEST}",
+    "synthetic": "procedural faces of this project (MIT); they show no real person.",
+    "synthetic_video": "procedural faces of this project (MIT); they show no real person.",
+    "affectnet": f"AffectNet, {_TERMS}",
+    "aff_wild": f"Aff-Wild, {_TERMS}",
+    "aff_wild2": f"Aff-Wild2, {_TERMS}",
+    "afew_va": f"AFEW-VA, {_TERMS}",
+    "raf_db": f"RAF-DB, {_TERMS}",
+    "csv": "your own images; before you share the weights, check their licence and the consent of the people shown.",
+    "official": f"unknown to this program; the authors name AffectNet, Aff-Wild, Aff-Wild2 and AFEW-VA, each {_TERMS}",
 }
 
 
@@ -49,9 +48,9 @@ def _card(folder: Path) -> str:
         return _imported(config)
     record = read_metrics(folder)
     if not record:
-        raise AvceError(f"{folder} has not finished its training. Let it finish first: run its command again.")
+        raise AvceError(f"{folder} has not finished its training. Run its command again to finish it.")
     if "classes" in record["data"]:
-        raise AvceError(f"{folder} tells expressions apart; model cards are written for valence and arousal.")
+        raise AvceError(f"{folder} predicts expressions; model cards are written for valence and arousal.")
     return _trained(config, record, read_predictions(folder))
 
 
@@ -64,12 +63,12 @@ def _trained(config: Mapping[str, Any], record: Mapping[str, Any], table: pd.Dat
         f"| {axis} | " + " | ".join(_value(record, values, f"{name}_{axis}") for name in metrics) + " |"
         for axis in AXES
     )
-    by = f"whole {unit}s ({table[unit].nunique():,})" if unit else "single images (who is on them is not known)"
+    by = f"whole {unit}s ({table[unit].nunique():,})" if unit else "single images (the people on them are unknown)"
     limits = "".join(f"\n{text}\n" for text in _limits(record))
     split = "validation" if tested_on_validation(record) else data["test_split"]
     start = f"\n- Started from: `{config['init_from']}`, frozen: {config['freeze']}" if config.get("init_from") else ""
     known = data.get("margin")
-    margin = f"enlarged by {known:.0%}" if known is not None else "how much larger than the box is not on record"
+    margin = f"enlarged by {known:.0%}" if known is not None else "the record does not say how much larger than the box"
     shares = ", ".join(f"{split} {count:,}" for split, count in data["rows"].items())
     return f"""# Model card: {record["name"]}
 
@@ -89,10 +88,10 @@ Valence (unpleasant −1 to pleasant 1) and arousal (calm −1 to excited 1) of 
 - Left out: {_counts(data["dropped"])}; not readable: {_counts(data["bad_images"])}
 - Fingerprint: `{data["fingerprint"]}`
 
-## How well it does
+## Scores
 
 On {len(table):,} images of the {split} split, best epoch by {record["monitor"]}. In brackets 95% bootstrap
-intervals over {by}, {RESAMPLES:,} resamples; they say how the number would vary with other
+intervals over {by}, {RESAMPLES:,} resamples; they show how the number would vary with other
 {unit or "image"}s of the same kind, not with another training or another kind of picture.
 
 | {split} images | {" | ".join(map(printed_name, metrics))} |
@@ -103,13 +102,13 @@ intervals over {by}, {RESAMPLES:,} resamples; they say how the number would vary
 
 
 def _limits(record: Mapping[str, Any]) -> Iterator[str]:
-    """What the numbers must not be taken for."""
+    """Limits of what the numbers mean."""
     if is_procedural(record["dataset"], record):
         yield "Procedural faces: these numbers are not comparable with published ones."
     if tested_on_validation(record):
         yield OPTIMISTIC
     if contrast_state(record, record) == "dead":
-        yield "Trained without contrast, whatever the formula above says: its two views were equal."
+        yield "Trained without contrast, despite the formula above: its two views were equal."
 
 
 def _imported(config: Mapping[str, Any]) -> str:
@@ -127,9 +126,9 @@ Valence (unpleasant −1 to pleasant 1) and arousal (calm −1 to excited 1) of 
 
 {_DATA["official"][0].upper()}{_DATA["official"][1:]} The release carries no licence of its own.
 
-## How well it does
+## Scores
 
-Not measured here. Test it on faces whose labels you have before you use it.
+Not measured here. Test it on labelled faces of your own before you use it.
 
 {_USE}"""
 
@@ -146,14 +145,14 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in counts.items()) or "none"
 
 
-_USE = """## Meant for
+_USE = """## Intended use
 
 Research on facial expression: comparing methods, describing how shown expressions change over time within one person's
-recording, always with a human who looks at the pictures.
+recording, always with a human who checks the pictures.
 
-## Not meant for
+## Out of scope
 
-- Telling what somebody feels, thinks or intends. The numbers describe what annotators see in a face.
+- Inferring what a person feels, thinks or intends. The numbers describe what annotators see in a face.
 - Detecting lies, diagnosing illness, or deciding about people: hiring, schooling, policing, insurance, border control.
   In the European Union, inferring emotions at work and in education is prohibited with few exceptions (AI Act,
   Article 5).
@@ -161,10 +160,11 @@ recording, always with a human who looks at the pictures.
 
 ## Limits
 
-- It has seen only faces like those it was trained on. Age, skin, culture, glasses, hair, light, pose and camera that
-  are rare there make it worse, and nothing in its output says so; differences between groups of people were not
-  measured.
-- It always answers, also for what is not a face. The detector's confidence says nothing about valence and arousal.
+- It has only seen faces like those it was trained on. Where age, skin, culture, glasses, hair, light, pose or camera
+  are rare among them, it is less accurate, and its output does not show that. Differences between groups of people were
+  not measured.
+- It always gives an answer, also for what is not a face. The detector's confidence says nothing about valence and
+  arousal.
 - Crops must be made as in training: `avce predict` and `avce_pl.load` do so.
-- Annotators disagree with each other; a difference smaller than the RMSE above means little.
+- Annotators disagree with each other; a difference smaller than the RMSE means little.
 """

@@ -1,4 +1,4 @@
-"""Files that a user asked for."""
+"""Writing the files that a command makes for its user."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """The statistics behind intervals, tests and analyses of predictions, in float64.
 
-Faces of one person, or of one video, are wrong in the same way: what is drawn again is the whole person or video.
-Intervals are expanded percentile intervals (Hesterberg, "What teachers should know about the bootstrap", 2015): from
+Errors on faces of one person, or of one video, are correlated, so whole people or videos are resampled.
+Intervals are expanded percentile intervals (Hesterberg, "What teachers should know about the bootstrap", 2015): with
 few people, plain percentiles are too narrow. Intervals over trainings (seeds) are Student's t intervals.
 """
 
@@ -18,7 +18,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from avce_pl.report.metrics import AXES, METRICS, Array, Metric, terms
 
 RESAMPLES = 2000
-_AT_A_TIME = 2_000_000  # draws in memory
+_AT_A_TIME = 2_000_000  # numbers of a block of draws
 
 
 class Interval(NamedTuple):
@@ -48,7 +48,7 @@ class PairedDifference(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """What predictions of about one size were worth; (B,) each, without the bins that are empty.
+    """Mean labels by size of the prediction; (B,) each, without empty bins.
 
     Attributes:
         predicted: Mean prediction in the bin.
@@ -66,9 +66,9 @@ class Calibration(NamedTuple):
 
 
 def resampling_unit(table: pd.DataFrame) -> str | None:
-    """The column whose values are drawn again: the people where they are known, else the videos, else none.
+    """The column whose values are resampled: people where all are known, else videos, else none.
 
-    People come first, as the videos of one person stay together then.
+    People rather than videos, because the videos of one person then stay together.
     """
     return next((name for name in ("subject", "video") if (table[name].astype(str) != "").all()), None)
 
@@ -94,11 +94,11 @@ def intervals(table: pd.DataFrame, unit: str | None) -> dict[str, Interval]:
 
 
 def ccc_difference(first: pd.DataFrame, second: pd.DataFrame, unit: str | None) -> dict[str, Difference]:
-    """CCC of the second predictions minus that of the first, by a paired bootstrap: both meet the same draws.
+    """CCC of the second predictions minus that of the first, by a paired bootstrap with the same draws for both.
 
     Args:
         first: as in `intervals`.
-        second: other predictions of the very same rows.
+        second: other predictions of the same rows.
         unit: as in `intervals`.
 
     Returns:
@@ -118,7 +118,7 @@ def mean_interval(values: Array, comparisons: int = 1) -> Interval:
 
     Args:
         values: such as one metric of trainings that differ in the seed alone.
-        comparisons: how many intervals are to hold together: each is widened as Bonferroni says.
+        comparisons: number of intervals that hold simultaneously; each is widened by Bonferroni's correction.
     """
     size = len(values)
     mean = float(values.mean()) if size else math.nan
@@ -135,7 +135,7 @@ def paired_difference(
 
     Args:
         values: seed -> value.
-        reference: seed -> value of what is compared with.
+        reference: seed -> value.
         comparisons: as in `mean_interval`.
     """
     seeds = sorted(values.keys() & reference.keys())
@@ -144,14 +144,14 @@ def paired_difference(
 
 
 def mean_difference(difference: Array, group: NDArray[np.int64]) -> Difference:
-    """The mean of (N,) paired differences, resampled by whole groups, (N,) codes from 0."""
+    """The mean of (N,) paired differences, resampled by whole groups, which are (N,) codes from 0."""
     sums = group_sums(np.stack([difference, np.ones(len(difference))], axis=1), group)
     drawn = resample(sums)
     return _difference(float(difference.mean()), drawn[:, 0] / drawn[:, 1], len(sums))
 
 
 def calibration(table: pd.DataFrame, axis: str, unit: str | None, bins: int = 10) -> Calibration:
-    """Mean label by bin of the prediction; the bins are equally wide over [-1, 1] and the outer ones open.
+    """Mean label by bin of the prediction; the bins are equally wide over [-1, 1], the outer ones open.
 
     Args:
         table: as in `intervals`.
@@ -167,7 +167,7 @@ def calibration(table: pd.DataFrame, axis: str, unit: str | None, bins: int = 10
     full = count > 0
     drawn_count, drawn_label, _ = np.split(resample(sums), 3, axis=1)
     with np.errstate(invalid="ignore"):
-        drawn = np.where(drawn_count > 0, drawn_label / drawn_count, np.nan)[:, full]  # draws without such a face
+        drawn = np.where(drawn_count > 0, drawn_label / drawn_count, np.nan)[:, full]  # draws without a face in the bin
     low, high = _ends(drawn, len(sums))
     return Calibration(predictions[full] / count[full], labels[full] / count[full], low, high, count[full])
 
@@ -181,7 +181,7 @@ def plane_errors(table: pd.DataFrame, bins: int = 10) -> tuple[Array, dict[str, 
 
     Returns:
         (bins, bins) counts, by valence and arousal from -1 up, and ``valence`` and ``arousal`` -> (bins, bins) mean
-        absolute errors, NaN where there is no face.
+        absolute errors, NaN in empty bins.
     """
     place = np.stack([_bin(table[axis].to_numpy(np.float64), bins) for axis in AXES])
     flat = np.ravel_multi_index((place[0], place[1]), (bins, bins))
@@ -210,7 +210,7 @@ def gini(maps: Array) -> Array:
 
 
 def groups(table: pd.DataFrame, unit: str | None) -> NDArray[np.int64]:
-    """(N,) codes from 0 of who or which video each row is of; every row its own for ``None``."""
+    """(N,) codes from 0 of the person or video of each row; with ``None`` each row is its own group."""
     return np.arange(len(table)) if unit is None else pd.factorize(table[unit])[0].astype(np.int64)
 
 
@@ -221,7 +221,7 @@ def group_sums(columns: Array, group: NDArray[np.int64]) -> Array:
 
 
 def resample(sums: Array) -> Array:
-    """Sums over groups drawn with replacement, the same draws for every call: (G, K) -> (RESAMPLES, K)."""
+    """Sums over groups drawn with replacement, with the same draws in every call: (G, K) -> (RESAMPLES, K)."""
     size = len(sums)
     generator, step = np.random.default_rng(0), max(1, _AT_A_TIME // size)
     drawn = [

@@ -1,4 +1,4 @@
-"""The few lines that a finished run prints."""
+"""The summary of a finished run in the terminal."""
 
 from pathlib import Path
 from typing import Any

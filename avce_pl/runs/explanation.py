@@ -1,4 +1,4 @@
-"""What was computed with a run's model about some of its test faces, as arrays in the run's folder."""
+"""Maps and latents of some test faces of a run, computed with its model and kept as arrays in its folder."""
 
 import zipfile
 from dataclasses import asdict, dataclass, fields
@@ -26,7 +26,7 @@ class Explanation:
         regions: (R,) names of parts of the face; none where the data set gives no landmarks.
         shares: (N, K, R) share of each map on each part, NaN for a map of zeros.
         areas: (N, R) share of the picture that each part takes, which is the share of a uniform map.
-        images: (N, S, S, 3) uint8 RGB, what the network saw; (0, S, S, 3) where they were not asked for.
+        images: (N, S, S, 3) uint8 RGB, what the network saw; (0, S, S, 3) where they were not requested.
     """
 
     digest: str
@@ -50,13 +50,17 @@ class Explanation:
         return int(np.flatnonzero(self.outputs == output)[0])
 
     def save(self, path: Path) -> None:
-        """Writes the arrays; the file appears whole or not."""
+        """Writes the arrays atomically.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **asdict(self))
 
     @classmethod
     def load(cls, path: Path, digest: str, rows: NDArray[np.int64]) -> Self | None:
-        """Opens what `save` wrote; None where it is not of this run and these rows, or cannot be read."""
+        """Opens a file of `save`; None where it is not of this run and these rows, or cannot be read."""
         try:
             with path.open("rb") as file, np.load(file) as kept:
                 arrays: dict[str, Any] = {field.name: kept[field.name] for field in fields(cls)}

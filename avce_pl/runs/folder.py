@@ -1,4 +1,4 @@
-"""Where a run lies, and what its folder says about the model in it."""
+"""The model in a run's folder: where it lies and how faces have to look for it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from avce_pl.runs.specification import DEFAULT_MARGIN, Specification
 
 @dataclass(frozen=True)
 class RunFolder:
-    """What a run's folder says about the model in it.
+    """A run's folder with a trained model.
 
     Attributes:
         path: the folder.
@@ -35,7 +35,7 @@ class RunFolder:
 
 
 def open_run(path: Path | str) -> RunFolder:
-    """Reads what a run's folder says about its model.
+    """Opens a run's folder with a trained model.
 
     Raises:
         AvceError: the folder holds no trained run, or is damaged.
@@ -65,6 +65,6 @@ def open_run(path: Path | str) -> RunFolder:
 
 
 def _margin(path: Path) -> float:
-    """How training's crops were made, by the run's record; the default where nobody knows."""
-    margin = read_metrics(path).get("data", {}).get("margin")  # imported, still training, or not on record: None
+    """The margin of the crops of training, from the run's record; the default where it is unknown."""
+    margin = read_metrics(path).get("data", {}).get("margin")  # None: imported, still training, or not recorded
     return DEFAULT_MARGIN if margin is None else float(margin)

@@ -1,4 +1,4 @@
-"""Finished runs that are looked at together: their records, their predictions, and what to call them."""
+"""Finished runs that figures compare: their records, predictions and labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from avce_pl.runs.records import is_procedural, read_metrics, read_records
 METHODS = {"baseline": "Baseline", "caf": "CAF", "avce": "AVCE"}
 """The paper's names, in the order of its figures."""
 
-_OF_ALL = ("dataset", "backbone")  # what is named where any two runs differ
-_OF_METHOD = ("crl_formula", "mining", "seed")  # and where two of one method do
+_OF_ALL = ("dataset", "backbone")  # part of the labels where any two runs differ
+_OF_METHOD = ("crl_formula", "mining", "seed")  # and where two of one method differ
 _FACE = ["path", "video", "frame", "valence", "arousal"]
 _COLUMNS = [*_FACE, "row", "subject", "predicted_valence", "predicted_arousal"]
 
@@ -56,7 +56,7 @@ def open_runs(folders: Sequence[Path]) -> list[Run]:
         if not record:
             raise AvceError(f"{folder} holds no finished run. Give folders that `python run.py` printed at its end.")
         if "classes" in record["data"]:
-            raise AvceError(f"{folder} tells expressions apart; these figures are of valence and arousal.")
+            raise AvceError(f"{folder} predicts expressions; these figures need valence and arousal.")
         found.append((folder, record, read_predictions(folder)))
     order = [*METHODS]
     found.sort(key=lambda run: order.index(run[1]["method"]) if run[1]["method"] in order else len(order))
@@ -65,7 +65,7 @@ def open_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def read_predictions(folder: Path) -> pd.DataFrame:
-    """What the ``predictions.parquet`` of a finished run for valence and arousal holds.
+    """Reads the ``predictions.parquet`` of a finished run for valence and arousal.
 
     Raises:
         AvceError: it cannot be read.
@@ -86,7 +86,7 @@ def runs_of_sweep(folder: Path) -> tuple[list[Path], list[str]]:
         folder: ``<output_root>/<name>``.
 
     Returns:
-        The run folders, and what was left out as sentences.
+        The run folders, and a sentence for each one that was left out.
 
     Raises:
         AvceError: there is no finished run.
@@ -107,14 +107,14 @@ def runs_of_sweep(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def missing_methods(runs: Sequence[Run]) -> list[str]:
-    """A sentence that names the paper's methods that no run is of."""
+    """A sentence that names the methods of the paper without a run."""
     there = {run.record["method"] for run in runs}
     missing = [name for method, name in METHODS.items() if method not in there]
     return [f"No run of {' and '.join(missing)} was given."] if missing else []
 
 
 def require_same_faces(runs: Sequence[Run]) -> None:
-    """Refuses runs that were not tested on the very same faces with the same labels, in the same order.
+    """Refuses runs that were not tested on the same faces with the same labels, in the same order.
 
     Raises:
         AvceError: two runs differ.
@@ -142,6 +142,6 @@ def _labels(records: Sequence[Mapping[str, Any]]) -> list[str]:
         keys += [key for key in _OF_METHOD if len({other[key] for other in alike}) > 1]
         named = [f"seed {record[key]}" if key == "seed" else str(record[key]) for key in keys]
         labels.append(" ".join([METHODS.get(record["method"], record["method"]), *named]))
-    names = [record["name"] for record in records]  # of the same settings under two names
+    names = [record["name"] for record in records]  # of sweeps, where their settings are the same
     labels = [f"{one} ({name})" if labels.count(one) > 1 else one for one, name in zip(labels, names, strict=True)]
     return [label if labels.count(label) == 1 else f"{label} {n + 1}" for n, label in enumerate(labels)]

@@ -1,4 +1,4 @@
-"""What run folders say about their runs."""
+"""The records that run folders hold."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ PATTERN = "*/" * len(CHOICES) + "seed_*"
 """Run folders below ``<output_root>/<name>``."""
 
 SYNTHETIC = ("synthetic", "synthetic_video", "synthetic_expression")
-"""Data sets that are of procedural faces always; see `is_procedural`."""
+"""Data sets that always consist of procedural faces; see `is_procedural`."""
 
 OPTIMISTIC = "Tested on the validation images, which also chose the best epoch: the scores are optimistic."
 
@@ -26,15 +26,15 @@ State = Literal["done", "failed", "unfinished"]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run folder, as it is at this moment.
+    """A run folder in its current state.
 
     Attributes:
         folder: Where it is.
         choices: The options that name it, by group (`CHOICES`).
         seed: Its seed.
-        state: "failed" when its last start ended in an error, also where older results lie in it.
-        settings: ``group.key`` -> value of all that decides the result; empty before it has started to train.
-        metrics: What ``metrics.json`` holds; empty unless it is done.
+        state: "failed" when its last start ended in an error, even if it holds older results.
+        settings: ``group.key`` -> value of all that decides the result; empty before training starts.
+        metrics: The content of ``metrics.json``; empty unless it is done.
     """
 
     folder: Path
@@ -67,7 +67,7 @@ def read_records(folder: Path) -> list[RunRecord]:
     """All runs below ``<output_root>/<name>``, ordered by path.
 
     Raises:
-        AvceError: a file in a run folder is not what the suite writes.
+        AvceError: a file in a run folder is damaged.
     """
     return list(_records(folder))
 
@@ -90,7 +90,7 @@ def _records(root: Path) -> Iterator[RunRecord]:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """What a run's ``metrics.json`` holds; empty unless the run has finished.
+    """Reads a run's ``metrics.json``; empty unless the run has finished.
 
     Raises:
         AvceError: it is damaged.
@@ -99,7 +99,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def read_identity(folder: Path) -> dict[str, Any]:
-    """What a run's ``identity.json`` holds; empty unless the run has started to train.
+    """Reads a run's ``identity.json``; empty unless the run has started to train.
 
     Raises:
         AvceError: it is damaged.
@@ -108,10 +108,10 @@ def read_identity(folder: Path) -> dict[str, Any]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What a run's ``config.yaml`` holds.
+    """Reads a run's ``config.yaml``.
 
     Raises:
-        AvceError: it is damaged, or no run's.
+        AvceError: it is damaged, or not the configuration of a run.
     """
     file = folder / "config.yaml"
     try:
@@ -141,7 +141,7 @@ def tested_on_validation(metrics: Mapping[str, Any]) -> bool:
 
 
 def updates(record: RunRecord) -> int | None:
-    """The batches that a finished run trained on, ``None`` where neither its record nor its settings say so."""
+    """The batches that a finished run trained on, ``None`` where neither its record nor its settings tell."""
     if "updates" in record.metrics:
         return int(record.metrics["updates"])
     epochs, limit = (record.settings.get(f"trainer.{key}") for key in ("max_epochs", "limit_train_batches"))
@@ -149,7 +149,7 @@ def updates(record: RunRecord) -> int | None:
 
 
 def _check_measured(metrics: Mapping[str, Any]) -> None:
-    """Checks what runs of older versions lack."""
+    """Checks the parts that records of older versions lack."""
     match metrics.get("contrast", {"alive": True}):
         case {"alive": bool()}:
             pass

@@ -1,4 +1,4 @@
-"""Which faces are shown: spread over the plane, evenly over the rows, or where the feelings of a video peak."""
+"""The choice of faces to show: spread over the plane, evenly over the rows, or at emotional peaks of a video."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,7 @@ def video_frames(table: pd.DataFrame, video: str | None) -> tuple[str, NDArray[n
     known = names[names != ""]
     if known.empty:
         raise AvceError(
-            "The test faces are no frames of videos. Give runs on videos, such as dataset=synthetic_video or aff_wild."
+            "The test faces are not frames of videos. Give runs on videos, such as dataset=synthetic_video or aff_wild."
         )
     if video is None:
         varied = table.loc[known.index, ["valence", "arousal"]].groupby(known).var(ddof=0).sum(axis=1)
@@ -53,16 +53,16 @@ def video_frames(table: pd.DataFrame, video: str | None) -> tuple[str, NDArray[n
     positions = np.flatnonzero(names == video)
     if not len(positions):
         there = ", ".join(known.unique()[:12])
-        raise AvceError(f"--video {video}: there is no such test video. There are {known.nunique():,}: {there} ...")
+        raise AvceError(f"--video {video} is not a test video. Choose one of {known.nunique():,}, such as {there}.")
     order = np.argsort(table["frame"].to_numpy()[positions], kind="stable")
     return video, positions[order]
 
 
 def peaks(labels: NDArray[np.floating], count: int = _PEAKS) -> NDArray[np.int64]:
-    """The frames where feelings are strongest, each the highest point of its neighbourhood.
+    """The emotional peaks of a video: frames that are the furthest from neutral in their neighbourhood.
 
-    Strength is the distance of (valence, arousal) from neutral. The neighbourhood reaches a twelfth of the video to
-    both sides, and two peaks are further apart. The ends of a video are no peaks: nobody knows what comes beyond.
+    The neighbourhood reaches a twelfth of the video to both sides, and two peaks are further apart. The ends of a video
+    are not peaks, as the frames beyond them are unknown.
 
     Args:
         labels: (T, 2) valence and arousal, in order.
@@ -82,7 +82,7 @@ def peaks(labels: NDArray[np.floating], count: int = _PEAKS) -> NDArray[np.int64
 
 
 def numbered(wanted: Sequence[int], known: NDArray[np.integer], option: str) -> NDArray[np.int64]:
-    """Positions of some numbers among those that are known, in the order given.
+    """Positions of the wanted numbers among the known ones, in the order given.
 
     Raises:
         AvceError: one is not among them.
@@ -90,6 +90,6 @@ def numbered(wanted: Sequence[int], known: NDArray[np.integer], option: str) -> 
     places = {int(number): position for position, number in enumerate(known)}
     if missing := [number for number in wanted if number not in places]:
         raise AvceError(
-            f"{option} {missing[0]}: there is none of that number. They go from {known.min()} to {known.max()}."
+            f"{option} {missing[0]} does not exist. Choose from the numbers {known.min()} to {known.max()}."
         )
     return np.array([places[number] for number in wanted])

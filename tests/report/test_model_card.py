@@ -22,7 +22,7 @@ def test_the_card_says_what_the_record_says(trained: Path, capsys) -> None:
     (trained / "MODEL_CARD.md").unlink()
 
 
-def test_what_is_no_finished_run_is_a_sentence(trained: Path, tmp_path: Path) -> None:
+def test_what_is_not_a_finished_run_is_a_sentence(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(AvceError, match="holds no run"):
         write_model_card(tmp_path)
     (tmp_path / "config.yaml").write_bytes((trained / "config.yaml").read_bytes())

@@ -79,7 +79,7 @@ def test_everything_is_there_and_says_what_it_is(outputs: Path) -> None:
     assert "Mixed commits: abc1, abc2." in page
     assert "0.625 ± 0.177" in page
     assert ">0.691</td>" in page  # published
-    assert "Fewer runs than asked for" in page
+    assert "Missing or unfinished runs" in page
     assert "table2 confusion, as `avce table` drew it last" in page
     for text in ("Curves of one video", "table2/analysis", "0.3457", "a CPU", "f00", "5517", "trainer.max_epochs=4"):
         assert text in page, text

@@ -71,7 +71,7 @@ def test_runs_on_other_faces_or_labels_are_not_compared(tmp_path: Path) -> None:
         require_same_faces(open_runs([first, second]))
 
 
-def test_what_is_no_run_for_valence_and_arousal_is_a_sentence(tmp_path: Path) -> None:
+def test_what_is_not_a_run_for_valence_and_arousal_is_a_sentence(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
     with pytest.raises(AvceError, match="given twice"):
         open_runs([folder, folder / "."])
@@ -90,7 +90,7 @@ def test_what_is_no_run_for_valence_and_arousal_is_a_sentence(tmp_path: Path) ->
         open_runs([folder])
     record = json.loads((folder / "metrics.json").read_text())
     (folder / "metrics.json").write_text(json.dumps(record | {"data": {"classes": ["Happy"]}}))
-    with pytest.raises(AvceError, match="tells expressions apart"):
+    with pytest.raises(AvceError, match="predicts expressions"):
         open_runs([folder])
 
 

@@ -44,15 +44,15 @@ def test_the_video_that_varies_most_is_taken_in_the_order_of_its_frames() -> Non
     name, positions = video_frames(table, None)
     assert (name, positions.tolist()) == ("b", [4, 5, 3])
     assert video_frames(table, "a")[1].tolist() == [0, 1, 2]
-    with pytest.raises(AvceError, match="--video c: there is no such test video"):
+    with pytest.raises(AvceError, match=r"--video c is not a test video\. Choose one of 2, such as a, b"):
         video_frames(table, "c")
-    with pytest.raises(AvceError, match="no frames of videos"):
+    with pytest.raises(AvceError, match="not frames of videos"):
         video_frames(table.assign(video=""), None)
 
 
 def test_numbers_that_are_not_there_are_named() -> None:
     assert numbered([12, 10], np.array([10, 11, 12]), "--frames").tolist() == [2, 0]
-    with pytest.raises(AvceError, match=r"--frames 13: there is none of that number\. They go from 10 to 12"):
+    with pytest.raises(AvceError, match=r"--frames 13 does not exist\. Choose from the numbers 10 to 12"):
         numbered([13], np.array([10, 11, 12]), "--frames")
 
 

@@ -62,7 +62,7 @@ def test_mean_sd_and_difference_over_seeds(outputs: Path) -> None:
     assert (line["mean_low"], line["mean_high"]) == pytest.approx((0.61 - half, 0.61 + half))
     assert "not comparable with the published ones" in table.notes[0]
     assert "Commit abc." in table.notes
-    assert not any("Fewer" in note or "Failed" in note for note in table.notes)
+    assert not any("Missing" in note or "Failed" in note for note in table.notes)
 
 
 def test_failed_missing_and_unfinished_rows_are_marked(outputs: Path) -> None:
@@ -75,7 +75,7 @@ def test_failed_missing_and_unfinished_rows_are_marked(outputs: Path) -> None:
     assert hard["mean"] == pytest.approx(0.81)
     text = table.markdown()
     assert "Failed, see failed.txt in the run's folder: avce/hard/seed 1." in text
-    assert "Fewer runs than asked for, not finished: infonce/none (seed 0)." in text
+    assert "Missing or unfinished runs: infonce/none (seed 0)." in text
 
 
 def test_runs_with_other_settings_are_not_served(outputs: Path) -> None:
@@ -100,7 +100,7 @@ def test_any_sweep_has_a_table(outputs: Path) -> None:
     table = make_table("mine", outputs)
     contrast = "contrast: |Sp−Sm|, |y_a−y_n|"
     assert table.headers == ["crl formula", "mining", "CCC V", "CCC A", "RMSE V", "RMSE A", contrast, "n"]
-    assert "not comparable with anybody's" in table.notes[0]
+    assert "not comparable with any published ones" in table.notes[0]
 
 
 def test_files_and_picture(outputs: Path, tmp_path: Path) -> None:
@@ -141,9 +141,9 @@ def test_the_published_numbers_are_those_of_the_sweep() -> None:
     layout = read_layout("table2")
     assert layout is not None
     published = [tuple(row) for row in layout.published[["crl_formula", "mining"]].to_numpy()]
-    assert published == [row for row in layout.asked if row[0] in FORMULAS]
-    assert {("none", "none"), ("avce_shuffled", "none")} < set(layout.asked)
-    assert len(layout.asked) == len(ROWS)
+    assert published == [row for row in layout.swept if row[0] in FORMULAS]
+    assert {("none", "none"), ("avce_shuffled", "none")} < set(layout.swept)
+    assert len(layout.swept) == len(ROWS)
     assert layout.seeds[:3] == [0, 1, 2]
 
 
@@ -172,12 +172,12 @@ TABLES = ["table1", "table2", "table3", "table4", "table5"]
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_table_prints_what_is_published_and_asks_for_what_its_sweeps_have(name: str, tmp_path: Path) -> None:
+def test_every_table_prints_what_is_published_and_has_the_rows_of_its_sweeps(name: str, tmp_path: Path) -> None:
     """One run alone: everything else is missing and said to be."""
     layout = read_layout(name)
     assert layout is not None
     choices = {"method": "avce", "backbone": "al", "crl_formula": "avce", "mining": "none"}
-    choices |= dict(zip(layout.rows, layout.asked[-1], strict=True))
+    choices |= dict(zip(layout.rows, layout.swept[-1], strict=True))
     folder = tmp_path / name / "synthetic" / "/".join(choices.values()) / "seed_0"
     folder.mkdir(parents=True)
     identity = {"trainer.max_epochs": 1, "dataset.image_size": 64, "seed": 0, "trainer.limit_train_batches": 1.0}
@@ -191,7 +191,7 @@ def test_every_table_prints_what_is_published_and_asks_for_what_its_sweeps_have(
     }
     (folder / "metrics.json").write_text(json.dumps(record))
     table = make_table(name, tmp_path)
-    assert {tuple(row) for row in layout.asked} <= set(table.rows)
+    assert {tuple(row) for row in layout.swept} <= set(table.rows)
     assert len(table.names) == len(table.cells) == len(table.rows)
     assert all(len(cells) + len(layout.rows) == len(table.headers) for cells in table.cells)
     text = table.markdown()
@@ -201,8 +201,8 @@ def test_every_table_prints_what_is_published_and_asks_for_what_its_sweeps_have(
     assert "procedural faces" in text.lower()
     assert "not comparable with the published ones" in text
     assert "Budget: 64 px, 1 epoch." in text
-    missing = next(note for note in table.notes if note.startswith("Fewer runs"))
-    assert missing.count(f"(all {len(layout.seeds)} seeds)") == len(layout.asked) - 1
+    missing = next(note for note in table.notes if note.startswith("Missing or unfinished runs"))
+    assert missing.count(f"(all {len(layout.seeds)} seeds)") == len(layout.swept) - 1
     others = layout.seeds[1:]
     assert (f"{others[0]} to {others[-1]})" if len(others) > 3 else f"{', '.join(map(str, others))})") in missing
     for key, options in layout.rows.items():

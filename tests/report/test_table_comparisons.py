@@ -201,7 +201,7 @@ def test_table5_is_made_of_the_runs_of_table2(compared: tuple[Path, dict[str, np
     assert line(table, ("avce",))["mean"] == pytest.approx(values["avce"][:, 0].mean())
     assert not note(table, "Left out")
     assert "Table 5" in report_page(outputs)
-    # the folder of before is read as well
+    # older runs lie in the table's own folder
     old = make_table("table5", write(outputs / "old", "none", 0, name="table5").parents[6])
     assert line(old, ("none",))["n"] == 1
 
@@ -211,7 +211,7 @@ def test_the_contrast_is_a_column_and_dead_rows_are_named(tmp_path: Path) -> Non
         write(tmp_path, "avce", seed, contrast=ALIVE)
         write(tmp_path, "infonce", seed, contrast=DEAD if seed else ALIVE)
         write(tmp_path, "none", seed)
-    write(tmp_path, "barlow_twins", 0)  # of before the contrast was recorded
+    write(tmp_path, "barlow_twins", 0)  # of a version that did not record the contrast
     table = make_table("table2", tmp_path)
     column = table.headers.index("contrast: |Sp−Sm|, |y_a−y_n|") - len(table.layout.rows)
     cells = {row: cells[column] for row, cells in zip(table.rows, table.cells, strict=True)}
@@ -361,7 +361,7 @@ SHORT = {"trainer.max_epochs": 4, "trainer.limit_train_batches": 75}
     ("count", "settings", "few"),
     [
         (300, {}, True),
-        (None, SHORT, True),  # of before updates were recorded
+        (None, SHORT, True),  # of a version that did not record updates
         (None, {"trainer.max_epochs": 4, "trainer.limit_train_batches": 1.0}, False),  # not known
         (60_000, {}, False),
         (300, {"backbone.weights": "imagenet"}, False),
@@ -527,8 +527,8 @@ def test_reference_and_control_are_rows_of_the_sweeps() -> None:
     for name, controls in (("table2", 1), ("table3", 0), ("table5", 1)):
         layout = read_layout(name)
         assert layout is not None
-        assert sum(layout.is_reference(row) for row in layout.asked) == 1
-        assert sum(layout.is_control(row) for row in layout.asked) == controls
+        assert sum(layout.is_reference(row) for row in layout.swept) == 1
+        assert sum(layout.is_control(row) for row in layout.swept) == controls
 
 
 def test_the_card_and_the_summary_say_it_too(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

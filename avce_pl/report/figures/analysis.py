@@ -1,4 +1,4 @@
-"""Beyond the paper: where on the plane errors are, calibration, and CCC with intervals and paired tests."""
+"""Beyond the paper: errors over the plane, calibration, and CCC with intervals and paired tests."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -33,7 +33,7 @@ _FEW = 5  # faces of a bin below which its mean label is not drawn
 
 
 def draw_analysis(runs: Sequence[Run]) -> tuple[Figure, dict[str, Any]]:
-    """Draws how many faces lie where and the CCC of all runs, and for each run where it is wrong and how.
+    """Draws the number of faces over the plane and the CCC of all runs, and for each run its errors and calibration.
 
     Args:
         runs: tested on the same faces; the later ones are compared with the first.

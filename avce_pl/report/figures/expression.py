@@ -1,4 +1,4 @@
-"""The panels of a run that tells expressions apart: confusion, accuracy of each class, and faces."""
+"""The panels of a run that predicts expressions: confusion, accuracy of each class, and faces."""
 
 import io
 from collections.abc import Sequence

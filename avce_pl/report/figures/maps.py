@@ -29,7 +29,7 @@ class Maps:
     """The maps of one output of one run.
 
     Attributes:
-        name: what to call them.
+        name: their printed name.
         shown: of the faces that are shown, (F, h, w).
         shares: of many faces, (N, R) on each of `regions`; NaN for a map of zeros.
         cells: of the same, (N, cells), for their sparseness.
@@ -72,7 +72,7 @@ def draw_heads(run: Run, shown: Explanation, many: Explanation) -> tuple[Figure,
 
     Returns:
         The figure, and its numbers: shares; the share of faces whose sparse feature is a single coordinate; and the
-        Gini index of the maps with a paired test, people or videos drawn again as wholes.
+        Gini index of the maps with a paired test, whole people or videos resampled.
     """
     heads = {"R": "R(z)", "H": "H(Sp(z))"}
     maps = {axis: [_maps(name, f"{head} {axis}", shown, many) for head, name in heads.items()] for axis in AXES}
@@ -102,7 +102,7 @@ def draw_heads(run: Run, shown: Explanation, many: Explanation) -> tuple[Figure,
 
 
 def p_value(p: float) -> str:
-    """As it is written in a text."""
+    """A p-value as printed in a text."""
     return "p ≤ 0.001" if p <= 0.001 else f"p = {p:.3f}"
 
 

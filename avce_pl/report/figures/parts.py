@@ -1,4 +1,4 @@
-"""What the figures of several runs share: faces under activation maps, the line that says of what, files."""
+"""Parts that the figures of several runs share: faces under activation maps, the source line, files."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def overlay(axes: Axes, image: NDArray[np.uint8], cells: NDArray[np.float32]) ->
     Args:
         axes: where to.
         image: (S, S, 3) uint8 RGB.
-        cells: (h, w), non-negative; a map of zeros is said to be none.
+        cells: (h, w), non-negative; a map of zeros is marked as no map.
     """
     grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC) / 255
     heat = np.zeros_like(grey)
@@ -48,7 +48,7 @@ def overlay(axes: Axes, image: NDArray[np.uint8], cells: NDArray[np.float32]) ->
 
 
 def source(runs: Sequence[Run]) -> str:
-    """One line that says what the faces are of."""
+    """One line that says which faces the runs were tested on."""
     names = sorted({str(run.record["dataset"]) for run in runs})
     if any(tested_on_validation(run.record) for run in runs):
         faces = "validation faces (which also chose the best epoch: optimistic)"
@@ -63,16 +63,16 @@ def source(runs: Sequence[Run]) -> str:
 def write_figure(
     out: Path, name: str, figure: Figure, runs: Sequence[Run], caption: str, notes: Sequence[str], values: Any
 ) -> list[Path]:
-    """Writes ``<name>.png``, ``.svg`` and ``.json``, which holds the numbers of the picture and what it is of.
+    """Writes ``<name>.png``, ``.svg`` and ``.json``, which holds the numbers of the picture and its runs.
 
     Args:
-        out: folder, which is there.
+        out: folder, which exists.
         name: such as "figure2".
         figure: the picture.
-        runs: what it is of.
+        runs: those that it shows.
         caption: what it shows, for a page or a paper.
-        notes: sentences about what is missing or to be kept in mind.
-        values: JSON-able numbers; NaN becomes null.
+        notes: sentences about what is missing, and caveats.
+        values: its numbers, as `_plain` converts them.
 
     Returns:
         The files.
@@ -104,7 +104,7 @@ def write_figure(
 
 
 def empty_axes(axes: Axes) -> None:
-    """Takes ticks, frame and grid away."""
+    """Removes ticks, frame and grid."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
@@ -125,7 +125,7 @@ def _show(axes: Axes, image: NDArray[Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """The same as what JSON knows: arrays as lists, NaN as None."""
+    """Converts to the types of JSON: arrays to lists, NaN to None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if hasattr(value, "_asdict"):

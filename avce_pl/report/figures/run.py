@@ -60,7 +60,7 @@ def draw_run(folder: Path, record: dict[str, Any]) -> Path:
 
 
 def caption(record: dict[str, Any], faces: int) -> str:
-    """What the numbers are of: one line, and one for each thing that a reader must not miss."""
+    """The line that says what the numbers are of, and one for each warning."""
     text = (
         f"{record['method'].upper()} ({record['backbone']}, {record['crl_formula']}, mining {record['mining']}, "
         f"seed {record['seed']}) on {faces:,} {record['data']['test_split']} faces of {record['dataset']}"

@@ -1,4 +1,4 @@
-"""One look for every figure: readable in print and in grey."""
+"""One style for every figure, readable in print and in grey."""
 
 import io
 import re

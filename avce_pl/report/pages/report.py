@@ -87,7 +87,7 @@ def _counts(runs: Sequence[RunRecord]) -> str:
 
 
 def _warnings(runs: Sequence[RunRecord]) -> Iterator[tuple[Literal["note", "fault"], str]]:
-    """What a reader has to know before any number."""
+    """What a reader has to know before reading any number."""
     datasets = sorted({r.choices["dataset"] for r in runs if is_procedural(r.choices["dataset"], r.metrics)})
     if datasets:
         yield (
@@ -262,7 +262,7 @@ def _decimals(value: float | None) -> str:
 
 
 def _run_warnings(record: RunRecord) -> Iterator[str]:
-    """What is shown with a run and with its learning curve."""
+    """The warnings that are shown with a run and with its learning curve."""
     if is_procedural(record.choices["dataset"], record.metrics):
         yield _PROCEDURAL
     if tested_on_validation(record.metrics):
@@ -272,7 +272,7 @@ def _run_warnings(record: RunRecord) -> Iterator[str]:
 
 
 def _data(outputs: Path, runs: Iterable[RunRecord]) -> str:
-    """What the script shows, as JSON; a setting that several runs share is there once."""
+    """The data of the script, as JSON; a setting that several runs share is stored once."""
     settings: dict[str, int] = {}
     described = []
     for record in runs:

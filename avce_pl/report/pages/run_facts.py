@@ -1,4 +1,4 @@
-"""What the report says about one run, as plain values for its page."""
+"""The facts about one run that the report shows, as plain values."""
 
 import csv
 import re
@@ -11,7 +11,7 @@ from avce_pl.report.tables.contrast import describe_contrast
 from avce_pl.runs.records import OPTIMISTIC, RunRecord, is_procedural, tested_on_validation
 
 POINTS = 100
-"""A learning curve has no more of them on a page."""
+"""The most points of a learning curve on a page."""
 
 Facts = dict[str, dict[str, str]]
 
@@ -89,5 +89,5 @@ def _columns(prefix: str, rows: list[dict[str, float]], x: list[float]) -> dict[
 
 
 def _short(value: float | None) -> Any:
-    """Four digits; ``None`` for what is missing or has no place on a chart."""
+    """Four digits; ``None`` for a missing or not finite value."""
     return None if value is None or value - value != 0 else float(f"{value:.4g}")

@@ -1,4 +1,4 @@
-"""The numbers of a table: which runs belong to it, and what they say over seeds."""
+"""The numbers of a table: which runs belong to it, and their statistics over seeds."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,19 @@ from avce_pl.runs.records import RunRecord, updates
 Runs = Mapping[Row, Sequence[RunRecord]]
 """The finished, comparable runs of every row of a table."""
 
-_BROUGHT = {"method": ("crl_formula", "mining", "optimizer")}
-"""Groups whose choice a row's own choice brings along, so that they may differ between the rows of a table."""
+_ALSO_CHOSEN = {"method": ("crl_formula", "mining", "optimizer")}
+"""Groups that an option of another group chooses too, so that they may differ between the rows of a table."""
 
 
-def alike(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[list[RunRecord], dict[str, list[RunRecord]]]:
-    """The runs that differ in nothing but the seed and what names their row, and the others by what they differ in.
+def comparable_runs(
+    records: Sequence[RunRecord], keys: Sequence[str]
+) -> tuple[list[RunRecord], dict[str, list[RunRecord]]]:
+    """Separates the runs that differ only in the seed and in what names their row from the others.
 
-    The settings that most runs have are the table's; within a row, those that most of its runs have.
+    The settings that most runs have are the table's; within a row, those that most of its runs have. The other runs are
+    grouped by the settings in which they differ.
     """
-    named = {*keys, *(group for key in keys for group in _BROUGHT.get(key, ()))}
+    named = {*keys, *(group for key in keys for group in _ALSO_CHOSEN.get(key, ()))}
 
     def part(record: RunRecord, *, own: bool) -> dict[str, Any]:
         """The settings of what names the row, or all others."""
@@ -50,14 +53,14 @@ def alike(records: Sequence[RunRecord], keys: Sequence[str]) -> tuple[list[RunRe
 
 
 def has_few_updates(layout: TableLayout, run: RunRecord) -> bool:
-    """Whether a run was trained from scratch on too few batches to say anything; see `TableLayout.least_updates`."""
+    """Whether a run was trained from scratch on too few batches to be meaningful; see `TableLayout.least_updates`."""
     scratch = run.settings.get("backbone.weights") is None and "init_from" not in run.settings
     count = updates(run)
     return scratch and count is not None and count < layout.least_updates
 
 
 def comparisons(layout: TableLayout, runs: Runs) -> int:
-    """How many intervals of differences to the reference a table has: rows and metrics with two pairs or more."""
+    """The number of intervals of differences to the reference: one per row and metric with two pairs or more."""
     reference = _reference(layout, runs)
     return sum(
         len(_by_seed(found, metric).keys() & _by_seed(reference, metric).keys()) > 1
@@ -74,7 +77,7 @@ def lines(layout: TableLayout, rows: Sequence[Row], runs: Runs, *, procedural: b
         layout: How the table is shown.
         rows: All rows, also those of the literature.
         runs: The rows that are trained here.
-        procedural: Whether their faces are.
+        procedural: Whether the faces of the runs are procedural.
     """
     reference, count = _reference(layout, runs), comparisons(layout, runs)
     counted = ["updates"] if layout.least_updates else []
@@ -115,7 +118,7 @@ def lines(layout: TableLayout, rows: Sequence[Row], runs: Runs, *, procedural: b
 
 
 def confusions(runs: Runs) -> list[tuple[Row, list[str], list[list[int]]]]:
-    """Of every row with runs that tell expressions apart: its options, the classes, and the counts of all its runs."""
+    """Of every row with runs that predict expressions: its options, the classes, and the counts of all its runs."""
     found = []
     for row, done in runs.items():
         told = [record.metrics for record in done if "confusion" in record.metrics]

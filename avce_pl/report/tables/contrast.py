@@ -1,4 +1,4 @@
-"""What runs with a contrastive loss say about their contrast: alive, dead, or not measured."""
+"""The state of the contrast of runs with a contrastive loss: alive, dead, or not measured."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -7,14 +7,14 @@ import numpy as np
 
 from avce_pl.runs.records import RunRecord
 
-State = Literal["none", "not measured", "alive", "dead"]
+ContrastState = Literal["none", "not measured", "alive", "dead"]
 
 DEAD = "the two views are equal, so there was no contrast to learn from"
 _SUPERVISED = ("baseline", "caf")  # methods without a contrastive loss, whatever formula is chosen
 _SHOWN = {"views": "mean |Sp(z) − Sm(z)|", "scores": "mean |y_a − y_n|"}
 
 
-def contrast_state(choices: Mapping[str, Any], metrics: Mapping[str, Any]) -> State:
+def contrast_state(choices: Mapping[str, Any], metrics: Mapping[str, Any]) -> ContrastState:
     """The state of a run's contrast.
 
     Args:
@@ -22,11 +22,11 @@ def contrast_state(choices: Mapping[str, Any], metrics: Mapping[str, Any]) -> St
         metrics: What its ``metrics.json`` holds.
 
     Returns:
-        "none" for a run without a contrastive loss, "not measured" for one of before it was recorded.
+        "none" for a run without a contrastive loss, "not measured" for a run of a version that did not record it.
     """
     if found := metrics.get("contrast"):
         return "alive" if found["alive"] else "dead"
-    own = choices["method"] != "avce" and "updates" in metrics  # a method of one's own that measures no contrast
+    own = choices["method"] != "avce" and "updates" in metrics  # a user's method that does not measure its contrast
     supervised = own or choices["method"] in _SUPERVISED or choices["crl_formula"] == "none"
     return "none" if supervised else "not measured"
 
@@ -37,7 +37,7 @@ def describe_contrast(record: Mapping[str, Any]) -> str:
     if state == "none":
         return "no contrastive loss"
     if state == "not measured":
-        return "not measured: whether the two views of a face differed is not on record"
+        return "not measured: the record does not say whether the two views of a face differed"
     found = record["contrast"]
     numbers = ", ".join(f"{text} {found[key]:.2f}" for key, text in _SHOWN.items() if found.get(key) is not None)
     return f"dead ({numbers}): {DEAD}" if state == "dead" else f"alive ({numbers})"

@@ -1,4 +1,4 @@
-"""How a table of the paper, or of any sweep, is shown, and what it should consist of."""
+"""How a table of the paper, or of any sweep, is shown, and which runs it consists of."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -22,27 +22,27 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True)
 class TableLayout:
-    """How a table is shown, and what it should consist of.
+    """How a table is shown, and which runs it consists of.
 
     Attributes:
         title: First part of the caption.
         rows: The groups that name a row, each with the printed names of its options.
-        metrics: Keys of ``metrics.json``'s ``test`` section and their column titles.
+        metrics: Keys of ``metrics.json``'s ``test`` section and their column titles; see `avce_pl.report.metrics`.
         sizes: Keys of its ``parameters`` section, as ``parameters/<key>``, and their column titles.
         decimals: Of every metric.
-        asked: The rows, as options of `rows`, that the sweep has.
+        swept: The rows, as options of `rows`, that the sweep has.
         seeds: The seeds that the sweep has.
         dataset: Data set of the published numbers; ``None`` where they do not depend on one.
         published: The published numbers, with the columns of `rows`, `metrics` and perhaps ``parameters``. A row that
-            is not `asked` is one of the literature, and printed as published.
+            is not `swept` is one of the literature, and printed as published.
         reference: Options of the row that every other row is compared with; empty for a table without one.
-        control: Options of the row whose effect is not the one that the table is about.
+        control: Options of the row whose effect is not due to what the table is about.
         settings: What all runs of the paper's table have (``group.key`` -> value), besides
             ``experiments/paper/settings.yaml``.
         folder: The ``name`` of its runs, part of their folders' path; another table's runs may have the same.
-        only: The options of its runs, by group, where other runs lie in the same folder.
-        least_updates: A row that was trained from scratch on fewer batches says nothing, and is marked; 0: no such
-            limit, and no column of updates.
+        only: The options of its runs, by group, where the folder holds other runs too.
+        least_updates: Rows that were trained from scratch on fewer batches are marked as meaningless; 0 for no limit
+            and no column of updates.
     """
 
     title: str
@@ -50,7 +50,7 @@ class TableLayout:
     metrics: Mapping[str, str]
     sizes: Mapping[str, str] = field(default_factory=dict)
     decimals: int = 3
-    asked: Sequence[Row] = ()
+    swept: Sequence[Row] = ()
     seeds: Sequence[int] = ()
     dataset: str | None = None
     published: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -93,7 +93,7 @@ class TableLayout:
         return [self.rows[key].get(option, option) for key, option in zip(self.rows, row, strict=True)]
 
     def name_rows(self, rows: Collection[Row], among: Collection[Row]) -> str:
-        """Some rows of a table in words: by the options of one group where these tell them from the others."""
+        """Names some rows of a table, by the options of one group where these distinguish them from the others."""
         for place, key in enumerate(self.rows):
             options = dict.fromkeys(row[place] for row in rows)
             if all(row in rows for row in among if row[place] in options):
@@ -115,13 +115,13 @@ def read_layout(name: str) -> TableLayout | None:
     shown, folder = _read_yaml(file), name
     defaults = (one for one in _read_yaml(ROOT / "conf" / "config.yaml")["defaults"] if isinstance(one, dict))
     usual = {group: [option] for one in defaults for group, option in one.items()}
-    asked: dict[Row, None] = {}
+    swept: dict[Row, None] = {}
     seeds: dict[int, None] = {}
     for experiment in shown.pop("sweeps", [name]):
         config = _read_yaml(ROOT / "conf" / "experiment" / f"{experiment}.yaml")
         folder = config["name"]
         sweep = usual | {key: options(value) for key, value in config["hydra"]["sweeper"]["params"].items()}
-        asked |= dict.fromkeys(product(*(sweep[key] for key in shown["rows"])))
+        swept |= dict.fromkeys(product(*(sweep[key] for key in shown["rows"])))
         seeds |= dict.fromkeys(int(seed) for seed in sweep["seed"])
     published = pd.read_csv(
         ROOT / "experiments" / "paper" / f"{name}.csv",
@@ -130,7 +130,7 @@ def read_layout(name: str) -> TableLayout | None:
         na_values={metric: [""] for metric in shown["metrics"]},
     )
     shown["metrics"] = {metric: title(metric) for metric in shown["metrics"]}
-    return TableLayout(**shown, asked=list(asked), seeds=list(seeds), published=published, folder=folder)
+    return TableLayout(**shown, swept=list(swept), seeds=list(seeds), published=published, folder=folder)
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 
 def options(value: Any) -> list[str]:
-    """What Hydra sweeps over: "a,b", or a range of numbers such as "range(16)" or "range(3,6)"."""
+    """The options of a Hydra sweep: "a,b", or a range of numbers such as "range(16)" or "range(3,6)"."""
     if numbers := re.fullmatch(r"range\((?:(\d+),)?(\d+)\)", str(value).replace(" ", "")):
         return [str(number) for number in range(int(numbers[1] or 0), int(numbers[2]))]
     return [option.strip() for option in str(value).split(",")]

@@ -1,4 +1,4 @@
-"""The sentences under a table: what a reader has to know before using its numbers, derived from the runs' records."""
+"""The sentences under a table that a reader needs before using its numbers, derived from the runs' records."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,10 +15,10 @@ _PAPER_MAP = 6  # side of AlexNet's last map at 224 px
 
 
 def warnings(layout: TableLayout, dataset: str, runs: Runs, *, procedural: bool) -> Iterator[str]:
-    """What also every picture of the table has to say."""
+    """The notes that every picture of the table shows too."""
     done = [run for found in runs.values() for run in found]
     if procedural:
-        published = f" with the published ones (on {layout.dataset})" if layout.dataset else " with anybody's"
+        published = f" with the published ones (on {layout.dataset})" if layout.dataset else " with any published ones"
         yield f"Procedural faces (dataset={dataset}): the numbers are not comparable{published}."
     elif layout.dataset and dataset != layout.dataset:
         yield f"On {dataset}; the published numbers are on {layout.dataset}."
@@ -36,7 +36,7 @@ def notes(
     lines: pd.DataFrame,
     seeds: Sequence[int],
 ) -> Iterator[str]:
-    """What a reader has to know besides the warnings: comparisons, data, settings, failed and missing runs.
+    """The notes besides the warnings: comparisons, data, settings, failed and missing runs.
 
     Args:
         layout: How the table is shown.
@@ -44,7 +44,7 @@ def notes(
         runs: Those that are in it.
         other: Those that are not, by the settings they differ in.
         lines: Its numbers, as in `ResultTable`.
-        seeds: The seeds that were asked for.
+        seeds: The expected seeds.
     """
     keys = list(layout.rows)
 
@@ -85,16 +85,16 @@ def notes(
     failed = [record for record in records if record.state == "failed"]
     if failed:
         yield "Failed, see failed.txt in the run's folder: " + ", ".join(map(named, failed)) + "."
-    told = {(record.row(keys), record.seed) for record in [*done, *failed]}
+    reported = {(record.row(keys), record.seed) for record in [*done, *failed]}
     missing = []
     for row in runs:
-        of_row = [seed for seed in seeds if (row, seed) not in told]
+        of_row = [seed for seed in seeds if (row, seed) not in reported]
         if len(of_row) == len(seeds) > 1:
             missing.append(f"{'/'.join(row)} (all {len(seeds)} seeds)")
         elif of_row:
             missing.append(f"{'/'.join(row)} (seed{'s' * (len(of_row) > 1)} {_listed(of_row)})")
     if missing:
-        yield f"Fewer runs than asked for, not finished: {', '.join(missing)}."
+        yield f"Missing or unfinished runs: {', '.join(missing)}."
 
 
 def _listed(seeds: Sequence[int]) -> str:
@@ -122,7 +122,7 @@ def _contrast(runs: Runs) -> Iterator[str]:
         yield f"Dead contrast: {', '.join(dead)}: {DEAD}; such a run was trained without contrast."
     if unknown:
         which = f" in {', '.join(unknown)}" if known else ""
-        yield f"Contrast not measured{which} (older runs): whether it was alive or dead is not known."
+        yield f"Contrast not measured{which} (older runs): they may have been trained without contrast."
 
 
 def _few_updates(layout: TableLayout, runs: Runs) -> Iterator[str]:
@@ -134,7 +134,7 @@ def _few_updates(layout: TableLayout, runs: Runs) -> Iterator[str]:
         yield (
             f"Too few updates: {layout.name_rows([*few], [*runs])} trained from scratch for {told} updates, fewer "
             f"than {layout.least_updates:,} (the paper's learning rates fall until update {paper:,}). Such rows are "
-            "hardly trained: neither their values nor their order say anything about the backbones."
+            "hardly trained: neither their values nor their order tell anything about the backbones."
         )
 
 
@@ -168,7 +168,7 @@ def _comparisons(layout: TableLayout, runs: Runs, lines: pd.DataFrame) -> Iterat
 
 
 def _budget(done: Sequence[RunRecord]) -> Iterator[str]:
-    """How long the runs trained on what, where they all say the same."""
+    """The training budget, as far as all runs share it."""
     shown = {
         "dataset.image_size": "{} px",
         "dataset.batch_size": "batches of {}",
@@ -185,7 +185,7 @@ def _budget(done: Sequence[RunRecord]) -> Iterator[str]:
 
 
 def _small_maps(done: Sequence[RunRecord]) -> Iterator[str]:
-    """Where AlexNet's last map is smaller than the paper's, and so copied into the compressor's 6×6 inputs."""
+    """Runs whose last map of AlexNet is smaller than the paper's, and so copied into the compressor's 6×6 inputs."""
     found: dict[str, None] = {}
     for run in done:
         height, width = run.metrics.get("encoder_map") or (_PAPER_MAP, _PAPER_MAP)

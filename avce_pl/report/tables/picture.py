@@ -88,7 +88,7 @@ def draw_confusions(table: ResultTable) -> Figure:
 
 
 def _warnings(table: ResultTable) -> Sequence[str]:
-    """What the picture has to say; of a table that has nothing of the kind, where its numbers are from."""
+    """The warnings of a table; without any, its first note, which says where its numbers are from."""
     return table.warnings or table.notes[:1]
 
 

@@ -1,4 +1,4 @@
-"""What the resolved settings of a table's runs say: where they depart from the paper, and where rows differ."""
+"""The resolved settings of a table's runs: where they depart from the paper, and where rows differ."""
 
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -12,7 +12,7 @@ from avce_pl.runs.records import RunRecord
 from avce_pl.utils.resources import ROOT
 
 _OF_THE_NAME = ("name", "_target_", "depth")
-"""Last parts of settings that only repeat what an option is called."""
+"""Last parts of settings that only repeat the name of an option."""
 
 
 def read_paper_settings() -> dict[str, dict[str, Any]]:
@@ -89,4 +89,4 @@ def _printed(value: Any) -> str:
         text = f"{value:g}"
         return text if "." in text or "e" in text else f"{text}.0"  # 1 is one batch, 1.0 all of them
     text = str(value)
-    return PurePath(text).name if "/" in text else text  # a folder of the machine is not for a table
+    return PurePath(text).name if "/" in text else text  # without the machine's folders

@@ -21,7 +21,7 @@ PUBLISHED = "†"
 """Marks a row that is not trained here."""
 
 CONTRAST = "contrast: |Sp−Sm|, |y_a−y_n|"
-"""Title of the column that says whether the two views of a face differed."""
+"""Title of the column of how much the two views of a face differed."""
 
 _LATEX = {"±": r"$\pm$", "−": "$-$", "×": r"$\times$", "|": r"\textbar{}", PUBLISHED: r"$\dagger$"}
 
@@ -38,14 +38,14 @@ class ResultTable:
             interval) and ``published``. On data that may be compared with the published ones also ``difference``; in a
             table with a reference also ``reference_difference``, ``reference_low``, ``reference_high``, ``pairs`` and
             ``excludes_zero``.
-        notes: What a reader has to know: data, seeds, failed and missing runs.
-        literature: The rows that are only printed as published.
-        confusions: Of every row with runs that tell expressions apart: its options, the classes, and the counts of all
+        notes: Sentences for the reader: data, seeds, failed and missing runs.
+        literature: The rows that are not trained here, and printed as published.
+        confusions: Of every row with runs that predict expressions: its options, the classes, and the counts of all
             its runs together, true classes as rows.
-        warnings: The notes that its pictures show too.
-        contrast: What rows with a contrastive loss say about their contrast; empty for a table without such rows.
+        warnings: The notes that its pictures show as well.
+        contrast: The measured contrast of rows with a contrastive loss; empty for a table without such rows.
         on_validation: Whether its runs were tested on the images that chose the best epoch.
-        untrained: The rows that were trained on too few batches to say anything.
+        untrained: The rows that were trained on too few batches to be meaningful.
         procedural: Whether its runs' faces are procedural.
     """
 
@@ -77,7 +77,7 @@ class ResultTable:
         return [f"{names[0]} {PUBLISHED}", *names[1:]] if row in self.literature else names
 
     def titled(self, metric: str) -> str:
-        """The title of a metric, which says so where it is not one of test images."""
+        """The title of a metric, marked where it was measured on validation images."""
         return self.layout.metrics[metric] + (" (validation)" if self.on_validation else "")
 
     @property
@@ -229,7 +229,7 @@ def make_table(name: str, outputs: Path, dataset: str | None = None, seeds: Sequ
         name: Of a table of the paper, such as "table2", or of any sweep.
         outputs: The sweep's ``output_root``.
         dataset: Which data set's runs, where the folder has several.
-        seeds: Seeds that were asked for, where they are not those of the table's own sweep.
+        seeds: The expected seeds; those of the table's sweep if empty.
 
     Raises:
         AvceError: there are no runs, or runs on several data sets.
@@ -238,7 +238,7 @@ def make_table(name: str, outputs: Path, dataset: str | None = None, seeds: Sequ
     records = read_table_records(name, layout, outputs)
     if not records:
         there = sorted(path.name for path in outputs.glob("*") if any(path.glob(PATTERN)))
-        known = f"There are: {', '.join(there)}." if there else "There are no runs at all."
+        known = f"There are: {', '.join(there)}." if there else "The folder holds no runs."
         raise AvceError(
             f"{outputs / name} holds no runs. {known} Run `python run.py -m experiment={name}` first (`make help` "
             "lists the tables of the paper), or say where its output_root is with --outputs FOLDER."
@@ -263,8 +263,8 @@ def read_table_records(name: str, layout: TableLayout | None, outputs: Path) -> 
 
 def _table(layout: TableLayout, dataset: str, records: Sequence[RunRecord], seeds: Sequence[int]) -> ResultTable:
     keys = list(layout.rows)
-    comparable, other = collect.alike(records, keys)
-    trained = [*layout.asked, *(record.row(keys) for record in records)]
+    comparable, other = collect.comparable_runs(records, keys)
+    trained = [*layout.swept, *(record.row(keys) for record in records)]
     published = [tuple(row) for row in layout.published.reindex(columns=keys).itertuples(index=False)]
     rows = list(dict.fromkeys([*published, *trained]))
     literature = frozenset(published) - frozenset(trained)
