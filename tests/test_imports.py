@@ -12,6 +12,12 @@ import pytest
         ("import avce_pl", {"numpy", "torch", "pandas", "hydra"}),
         ("from avce_pl import load", {"torch", "pandas", "hydra", "matplotlib", "pytorch_lightning"}),
         ("import avce_pl.cli.main", {"torch", "numpy", "pandas", "hydra"}),
+        ("from avce_pl.functional import ccc_loss", {"pytorch_lightning", "torchvision", "pydantic", "cvxpy"}),
+        (
+            "from avce_pl.feature_transform import OptLayer",
+            {"pytorch_lightning", "torchvision", "cvxpy", "cvxpylayers"},
+        ),
+        ("from avce_pl.metrics import ValenceArousalMetrics", {"pytorch_lightning", "pandas", "hydra"}),
         ("from avce_pl.runs.folder import open_run", {"torch", "pandas", "hydra"}),
         ("from avce_pl.training.build import load_run", {"hydra", "omegaconf", "wandb", "avce_pl.report"}),
         ("from avce_pl.training.experiment import run_experiment", {"hydra", "omegaconf", "wandb"}),

@@ -102,6 +102,24 @@ class OptLayer(nn.Module):
     Raises:
         AvceError: If the problem is not convex, if it has an atom that is neither twice differentiable nor one of the
             kinks above (semidefinite and geometric problems among them), or if the solver is not installed.
+
+    Example:
+        >>> import cvxpy as cp
+        >>> point, latent = cp.Variable(3), cp.Parameter(3)
+        >>> sparsemax = OptLayer(
+        ...     [point],
+        ...     [latent],
+        ...     lambda p, z: cp.sum_squares(p - z),
+        ...     [lambda p, z: -p],
+        ...     [lambda p, z: cp.sum(p) - 1],
+        ... )
+        >>> z = torch.tensor([[0.9, 0.5, -1.0]], requires_grad=True)
+        >>> sparse = sparsemax(z)
+        >>> sparse.detach().round(decimals=4)
+        tensor([[0.7000, 0.3000, 0.0000]])
+        >>> sparse[0, 0].backward()
+        >>> z.grad.round(decimals=4)
+        tensor([[ 0.5000, -0.5000,  0.0000]])
     """
 
     def __init__(

@@ -22,8 +22,15 @@ class NegativeWeights:
 
     Attributes:
         log_weights: (..., M) logarithms of the weights, −inf for a pair that was dropped.
-        class_prior: τ⁺ in [0, 1), the probability that a negative pair is in truth a positive one; 0 asks for
-            no correction.
+        class_prior: τ⁺ in [0, 1), the probability that a negative pair is in truth a positive one; 0 means no
+            correction.
+
+    Example:
+        >>> kept = NegativeWeights(keep_lowest(torch.tensor([0.1, 0.9, 0.2, 0.3]), share=0.5))
+        >>> kept.weights
+        tensor([2., 0., 2., 0.])
+        >>> kept.share_kept
+        tensor(0.5000)
     """
 
     log_weights: Tensor
@@ -90,7 +97,15 @@ def keep_lowest(scores: Tensor, share: float) -> Tensor:
 def keep_highest(scores: Tensor, share: float) -> Tensor:
     """Log-weights that keep the N̂ = ⌊share·M⌋ pairs with the highest scores (hard selection without chance).
 
-    Arguments, result and errors as `keep_lowest`.
+    Args:
+        scores: (..., M) scores of the negative pairs.
+        share: share of the pairs to keep, in (0, 1]; one pair is kept at least.
+
+    Returns:
+        (..., M) log-weights, no gradient.
+
+    Raises:
+        ValueError: as `keep_lowest`.
 
     Example:
         >>> keep_highest(torch.tensor([0.4, 0.1, 0.3, 0.2]), share=0.5).exp()
@@ -167,6 +182,9 @@ def negative_mean(negative: Tensor, positive: Tensor, weights: NegativeWeights) 
     Returns:
         (...) expectations. A corrected one can leave the range of g.
 
+    Raises:
+        ValueError: if a tensor is empty, a single number or not floating point, or if the shapes do not fit.
+
     Example:
         >>> negative_mean(torch.tensor([1.0, 3.0]), torch.tensor([4.0]), NegativeWeights(torch.zeros(2), 0.2))
         tensor(1.5000)
@@ -180,7 +198,7 @@ def negative_mean(negative: Tensor, positive: Tensor, weights: NegativeWeights) 
 def log_negative_mean_exp(negative: Tensor, positive: Tensor, weights: NegativeWeights, floor: float) -> Tensor:
     """Logarithm of `negative_mean` of g = exp(score), not below the floor.
 
-    log max((E_w[e^s⁻] − τ⁺·E[e^s⁺]) / (1 − τ⁺), e^floor). The floor stands for the least e^s there can be,
+    log max((E_w[e^s⁻] − τ⁺·E[e^s⁺]) / (1 − τ⁺), e^floor). The floor is the least e^s there can be,
     which the corrected estimate may miss. Read here: it belongs to the correction and does not act without
     one (τ⁺ = 0).
 
@@ -192,6 +210,10 @@ def log_negative_mean_exp(negative: Tensor, positive: Tensor, weights: NegativeW
 
     Returns:
         (...) logarithms of expectations.
+
+    Raises:
+        ValueError: if a tensor is empty, a single number or not floating point, if the shapes do not fit, or if `floor`
+            is not finite.
 
     Example:
         >>> weights = NegativeWeights(torch.zeros(3), class_prior=0.1)

@@ -1,1 +1,7 @@
-"""Streaming agreement metrics for valence and arousal."""
+"""Metrics of a whole split in one pass, for torchmetrics: of valence and arousal, and of expressions."""
+
+from avce_pl.metrics.expression import ExpressionMetrics
+from avce_pl.metrics.official import OfficialMetrics
+from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
+
+__all__ = ["ExpressionMetrics", "OfficialMetrics", "ValenceArousalMetrics"]

@@ -14,6 +14,16 @@ class ExpressionMetrics(MetricCollection):
 
     ``confusion`` holds counts, (classes, classes), a row per true class and a column per predicted one. A class that is
     neither among the labels nor among the predictions does not enter the means over classes.
+
+    Args:
+        classes: Number of expressions.
+
+    Example:
+        >>> import torch
+        >>> metrics = ExpressionMetrics(classes=3)
+        >>> metrics.update(torch.eye(3)[[0, 1, 1]], torch.tensor([0, 1, 2]))
+        >>> {name: round(value.item(), 3) for name, value in metrics.compute().items() if name != "confusion"}
+        {'accuracy': 0.667, 'accuracy_macro': 0.667, 'f1_macro': 0.556}
     """
 
     maximised: ClassVar = ("accuracy", "accuracy_macro", "f1_macro")

@@ -28,6 +28,13 @@ class OfficialMetrics(ValenceArousalMetrics):
 
     Args:
         batch_size: Rows per batch of the averaged RMSE, whatever the size of the batches of ``update``.
+
+    Example:
+        >>> metrics = OfficialMetrics(batch_size=2)
+        >>> label = torch.tensor([[0.1, 0.1], [0.5, -0.1], [-0.4, 0.3]])
+        >>> metrics.update(label, label)
+        >>> metrics.compute()["ccc_mean"]
+        tensor(1.5000, dtype=torch.float64)
     """
 
     full_state_update = True  # the RMSE depends on where the batches begin, so `forward` may not merge states

@@ -47,6 +47,13 @@ class ValenceArousalMetrics(Metric):
     Where predictions or labels are constant, PCC and CCC are 0 (ours), with one ``ConstantPredictionWarning`` per
     metric object. The state stays float64 whatever the module is cast to and merges exactly over processes, so
     neither the batch size nor the number of processes changes the result.
+
+    Example:
+        >>> metrics = ValenceArousalMetrics()
+        >>> metrics.update(torch.tensor([[0.1, 0.2], [0.5, -0.2]]), torch.tensor([[0.1, 0.1], [0.5, -0.1]]))
+        >>> metrics.update(torch.tensor([[-0.4, 0.6]]), torch.tensor([[-0.4, 0.3]]))
+        >>> {name: round(value.item(), 3) for name, value in metrics.compute().items() if "ccc" in name}
+        {'ccc_valence': 1.0, 'ccc_arousal': 0.744, 'ccc_mean': 0.872}
     """
 
     maximised: ClassVar = tuple(
