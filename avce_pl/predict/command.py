@@ -138,7 +138,7 @@ class _Job:
         self.source: int = state.get("source", 0)
         self.done: int = state.get("done", 0)  # frames of that source that the table has
         self.start: int = state.get("start", table.position)  # where they begin in the table
-        self.failed: bool = False
+        self.damaged: int = state.get("damaged", 0)  # frames of that source that cannot be decoded
         tracks = [Track(**{**track, "box": Box(*track["box"])}) for track in state.get("tracks", [])]
         self.tracker = Tracker(options.smooth, tracks, state.get("seen", 0))
 
@@ -170,9 +170,11 @@ class _Job:
         if self.annotator is not None:
             self.annotator.close()
             self.annotator = None
-        source = self.sources[self.source]
-        if source.kind == "video" and source.frames and 0 < self.done < 0.98 * source.frames:
-            self.counts.unreadable.append(f"{source.name} after {self.done:,} of {source.frames:,} frames")
+        if self.damaged:
+            self.counts.unreadable.append(
+                f"{self.damaged:,} of {self.done:,} frames of {self.sources[self.source].name}"
+            )
+            self.damaged = 0
 
     def abandon(self) -> None:
         """Throws away an annotated copy that is not complete."""
@@ -199,8 +201,9 @@ class _Job:
             self.counts.frames += 1
             self.counts.faces += len(detections)
             self.counts.without += frame.image is not None and not detections
-            if frame.image is None:
+            if frame.image is None and frame.number is None:
                 self.counts.unreadable.append(self.sources[frame.source].name)
+            self.damaged += frame.image is None and frame.number is not None
             self._draw(frame, rows)
 
     def _rows(self, frame: Frame, faces: Sequence[tuple[Detection, float, float]]) -> list[Row]:
@@ -255,6 +258,7 @@ class _Job:
             "source": self.source,
             "done": self.done,
             "start": self.start,
+            "damaged": self.damaged,
             "seen": self.tracker.seen,
             "tracks": [asdict(track) for track in self.tracker.tracks],
             "counts": asdict(self.counts),

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avce_pl.errors import AvceError
+from avce_pl.image.film import read_film, read_header
 from avce_pl.inference.model import read_image
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -32,8 +33,8 @@ class Source:
     Attributes:
         name: the path as it was given, or ``camera 0``.
         kind: what it is.
-        frames: how many it says it has; 1 for an image, ``None`` where it does not say.
-        rate: frames per second; 0 for an image or where it does not say.
+        frames: how many it says it has, for the time left; 1 for an image, ``None`` where it does not say.
+        rate: frames per second on average; 0 for an image or where it does not say.
     """
 
     name: str
@@ -98,7 +99,7 @@ def camera(number: int) -> Source:
 def read(sources: Sequence[Source], source: int = 0, frame: int = 0) -> Iterator[Frame]:
     """All frames of all sources in order, from a frame of a source on.
 
-    A damaged image, or a video that cannot be opened, is one `Frame` without an image.
+    A damaged image, a video that cannot be opened and each damaged frame of a video are a `Frame` without an image.
     """
     waiting: queue.Queue[Frame | BaseException | None] = queue.Queue(_AHEAD)
     stop = threading.Event()
@@ -138,33 +139,39 @@ def _source(file: str) -> Source:
         return Source(file, "image", 1, 0.0)
     if ending not in VIDEOS:
         raise AvceError(f"{file} is neither an image nor a video by its ending ({', '.join(IMAGES + VIDEOS)}).")
-    capture = _open(file)
-    frames, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
-    capture.release()
-    return Source(file, "video", frames if frames > 0 else None, rate if 0 < rate < 1000 else 0.0)
+    try:
+        header = read_header(Path(file))
+    except AvceError:  # it has a row that says so
+        return Source(file, "video", None, 0.0)
+    return Source(file, "video", header.frames, header.rate if 0 < header.rate < 1000 else 0.0)
 
 
 def _frames(source: Source, position: int, start: int) -> Iterator[Frame]:
-    if source.kind == "image":
-        if start == 0:
+    match source.kind:
+        case "image":
+            if start == 0:
+                try:
+                    yield Frame(position, None, None, read_image(source.name))
+                except AvceError:
+                    yield Frame(position, None, None, None)
+        case "video":
             try:
-                yield Frame(position, None, None, read_image(source.name))
+                for number, frame in enumerate(read_film(Path(source.name), start), start):
+                    yield Frame(position, number, frame.time, frame.image)
             except AvceError:
                 yield Frame(position, None, None, None)
-        return
-    live = source.kind == "camera"
-    capture = _open(int(source.name.removeprefix("camera ")) if live else source.name)
+        case "camera":
+            yield from _camera_frames(source, position)
+
+
+def _camera_frames(source: Source, position: int) -> Iterator[Frame]:
+    capture = _open(int(source.name.removeprefix("camera ")))
     try:
-        for _ in range(start):  # seeking is not exact in all codecs
-            capture.grab()
-        number, began = start, time.monotonic()
+        number, began = 0, time.monotonic()
         while capture.grab():
-            # a video with a varying rate says the time; one that does not says 0 for all of its frames
-            said = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            moment = said if said > 0 or number == 0 else number / (source.rate or 25)
             decoded, image = capture.retrieve()
             picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if decoded else None
-            yield Frame(position, number, time.monotonic() - began if live else moment, picture)  # type: ignore[arg-type]
+            yield Frame(position, number, time.monotonic() - began, picture)  # type: ignore[arg-type]
             number += 1
         if number == 0:
             yield Frame(position, None, None, None)
@@ -172,12 +179,11 @@ def _frames(source: Source, position: int, start: int) -> Iterator[Frame]:
         capture.release()
 
 
-def _open(source: str | int) -> cv2.VideoCapture:
-    """Opens a video or camera; what OpenCV and FFmpeg would print about a bad one is said by us."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+def _open(number: int) -> cv2.VideoCapture:
+    """Opens a camera; what OpenCV would print about a bad one is said by us."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        return cv2.VideoCapture(source)
+        return cv2.VideoCapture(number)
     finally:
         cv2.utils.logging.setLogLevel(level)
