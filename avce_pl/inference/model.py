@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,13 @@ from avce_pl.errors import AvceError
 from avce_pl.face.detection import Detection, Detector
 from avce_pl.face.detectors import build_detector, margin_for
 from avce_pl.image.crop import Box, crop_face
-from avce_pl.image.decode import decode
+from avce_pl.image.decode import decode, from_pillow, to_rgb
 from avce_pl.runs.specification import Specification
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
+
+    Picture = str | Path | bytes | NDArray[Any] | PillowImage
 
 Pixels = NDArray[np.uint8]
 Network = Callable[[Pixels], NDArray[np.float32]]
@@ -59,24 +61,25 @@ class Model:
 
     @overload
     def predict(  # type: ignore[overload-overlap] # a str is a sequence of str
-        self, images: "str | Path | Pixels | PillowImage", detect: str | Detector | None = "auto"
+        self, images: "Picture", detect: str | Detector | None = "auto"
     ) -> list[Prediction]: ...
 
     @overload
     def predict(
-        self, images: "Sequence[str | Path | Pixels | PillowImage]", detect: str | Detector | None = "auto"
+        self, images: "Sequence[Picture]", detect: str | Detector | None = "auto"
     ) -> list[list[Prediction]]: ...
 
     def predict(
         self,
-        images: "str | Path | Pixels | PillowImage | Sequence[str | Path | Pixels | PillowImage]",
+        images: "Picture | Sequence[Picture]",
         detect: str | Detector | None = "auto",
     ) -> list[Prediction] | list[list[Prediction]]:
         """Finds the faces of an image, or of each of several, and predicts valence and arousal.
 
         Args:
-            images: a path, a Pillow image, an array (H, W, 3) uint8 whose channels are red, green, blue (OpenCV's
-                ``imread`` gives blue, green, red: convert first), or a list of these.
+            images: a path, the bytes of a file, a Pillow image, an array (H, W, 3) whose channels are red, green, blue
+                (OpenCV's ``imread`` gives blue, green, red: convert first; depths as in `avce_pl.image.decode.to_rgb`),
+                or a list of these.
             detect: a detector's name, see `avce_pl.face.detectors`, or one of your own; ``None`` where an
                 image is a cropped face already, as in most data sets.
 
@@ -87,7 +90,7 @@ class Model:
         Raises:
             AvceError: an image cannot be read, or there is no such detector.
         """
-        single = isinstance(images, str) or not isinstance(images, Sequence)
+        single = isinstance(images, str | bytes) or not isinstance(images, Sequence)
         inputs: Any = [images] if single else images
         find = build_detector(detect) if isinstance(detect, str) else detect
         results: list[list[Prediction]] = []
@@ -159,34 +162,35 @@ def load(path: str | Path, trust: Sequence[str] = ()) -> Model:
     return Model(run.specification, load_predictor(run))
 
 
-def read_image(source: "str | Path | Pixels | PillowImage") -> Pixels:
-    """An image as (H, W, 3) uint8 RGB, turned as its EXIF data says.
+def read_image(source: "Picture") -> Pixels:
+    """An image as (H, W, 3) uint8 RGB, turned as its EXIF data says; the same pixels whatever it comes as.
+
+    Args:
+        source: a path, the bytes of a file, a Pillow image, or an array as in `avce_pl.image.decode.to_rgb`.
 
     Raises:
         AvceError: it cannot be read, or is not an image.
     """
-    if isinstance(source, str | Path):
-        return _read_file(Path(source))
-    if isinstance(source, np.ndarray):
-        if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:
-            raise AvceError(
-                f"An image as an array must be (height, width, 3) uint8 in the order red, green, blue, not "
-                f"{source.shape} {source.dtype}. Give several images as a list."
-            )
-        return source
-    if hasattr(source, "convert"):
-        from PIL import ImageOps
-
-        return np.asarray(ImageOps.exif_transpose(source).convert("RGB"))
-    raise AvceError(f"{type(source).__name__} is not an image: give a path, a Pillow image or an array.")
-
-
-def _read_file(path: Path) -> Pixels:
     try:
-        data = np.fromfile(path, np.uint8)
+        if isinstance(source, np.ndarray):
+            return to_rgb(source)
+        if hasattr(source, "convert"):
+            return from_pillow(cast(Any, source))
+    except ValueError as error:
+        raise AvceError(f"The image cannot be used: {error}. Give several images as a list.") from error
+    if isinstance(source, bytes):
+        return _decoded(np.frombuffer(source, np.uint8), "The image")
+    if not isinstance(source, str | Path):
+        raise AvceError(f"{type(source).__name__} is not an image: give a path, bytes, a Pillow image or an array.")
+    try:
+        data = np.fromfile(source, np.uint8)
     except OSError as error:
-        raise AvceError(f"{path} cannot be opened: {error.strerror or error}.") from error
+        raise AvceError(f"{source} cannot be opened: {error.strerror or error}.") from error
+    return _decoded(data, str(source))
+
+
+def _decoded(data: Pixels, name: str) -> Pixels:
     image = decode(data)
     if image is None:
-        raise AvceError(f"{path} is damaged or not an image.")
+        raise AvceError(f"{name} is damaged or not an image.")
     return image

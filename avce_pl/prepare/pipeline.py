@@ -18,7 +18,7 @@ from rich.console import Console
 from avce_pl.dataset.files.video_source import PREPARED, PREPARED_SETTINGS, VideoSource
 from avce_pl.errors import AvceError, Interrupted
 from avce_pl.face.detectors import PROVIDED, adds_margin, build_detector
-from avce_pl.image.decode import promised_frames
+from avce_pl.image.film import read_header
 from avce_pl.prepare.record import COLUMNS, FRAMES, RECORD, Prepared, PrepareSettings, Record, read_record
 from avce_pl.prepare.video import PARTIAL, QUALITY, Job, prepare_video, start_worker
 from avce_pl.utils.files import atomic_path, atomic_write, remove_leftovers
@@ -153,7 +153,7 @@ def _expected(source: VideoSource) -> int:
     if source.frames is not None or source.path is None:
         return source.frames or len(source.stills or ())
     try:
-        return promised_frames(source.path)
+        return read_header(source.path).frames or 0
     except AvceError:
         return 0
 

@@ -43,8 +43,8 @@ class Record:
     Attributes:
         name: Of the video.
         key: Identifies the source; when it changes, the video is prepared again.
-        frames: Frames that were decoded.
-        promised: Frames that there should be, by the file's header; 0 unknown.
+        frames: Frames of the video, those that could not be decoded among them.
+        lost: Frames that could not be decoded.
         labels: Rows of labels; None where there are none.
         faces: Crops by detector.
         bad: Pictures of a sequence of stills that are missing or broken.
@@ -56,7 +56,7 @@ class Record:
     name: str
     key: str
     frames: int = 0
-    promised: int = 0
+    lost: int = 0
     labels: int | None = None
     faces: dict[str, int] = field(default_factory=dict)
     bad: list[str] = field(default_factory=list)
@@ -69,8 +69,8 @@ class Record:
         """Why the video, or a part of it, could not be read; "" if it could."""
         if self.error:
             return self.error
-        if self.promised - self.frames > max(1, self.promised // 100):
-            return f"{self.name}: the video ends after {self.frames} of the {self.promised} frames its header promises."
+        if self.lost:
+            return f"{self.name}: {self.lost} of {self.frames} frames cannot be decoded."
         if self.bad:
             more = f" and {len(self.bad) - 3} more" if len(self.bad) > 3 else ""
             return f"{self.name}: pictures are missing or broken: {', '.join(self.bad[:3])}{more}."
@@ -124,7 +124,8 @@ class Prepared:
 def read_record(folder: Path) -> Record | None:
     """Reads the record in a video's folder; ``None`` where it, or the table, is missing or damaged."""
     try:
-        record = Record(**json.loads((folder / RECORD).read_text()))
+        kept = dict(json.loads((folder / RECORD).read_text()))
+        record = Record(**{key: value for key, value in kept.items() if key != "promised"})  # of version 0.1
         return record if record.table_bytes == (folder / FRAMES).stat().st_size else None
     except (OSError, ValueError, TypeError):
         return None

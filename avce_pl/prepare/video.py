@@ -18,7 +18,8 @@ from avce_pl.errors import AvceError
 from avce_pl.face.detection import Detection, Detector, Image, choose
 from avce_pl.face.detectors import PROVIDED, build_detector, margin_for
 from avce_pl.image.crop import Box, crop_face, misplaced
-from avce_pl.image.decode import decode, promised_frames, read_video
+from avce_pl.image.decode import decode
+from avce_pl.image.film import read_film
 from avce_pl.prepare.record import FRAMES, RECORD, PrepareSettings, Record
 from avce_pl.utils.processes import end_with_parent
 
@@ -69,7 +70,6 @@ def prepare_video(job: Job, out: Path, settings: PrepareSettings) -> Record:
     partial.mkdir()
     previous = None
     try:
-        record.promised = promised_frames(source.path) if source.path else 0
         with (partial / FRAMES).open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             for number, image in enumerate(_pictures(source, record)):
@@ -95,16 +95,22 @@ def prepare_video(job: Job, out: Path, settings: PrepareSettings) -> Record:
 
 
 def _pictures(source: VideoSource, record: Record) -> Iterator[Image | None]:
-    """The frames of a source, counted; None for a still that cannot be read."""
+    """The frames of a source, counted; ``None`` for one that cannot be decoded."""
     if source.path is None and source.stills is None:
         raise AvceError("There are labels but no video.")
-    for image in _stills(source.stills or (), record) if source.path is None else read_video(source.path):
+    for image in _stills(source.stills or (), record) if source.path is None else _film(source.path, record):
         if _stop.is_set():
             raise RuntimeError("stopped")  # the next start removes the unfinished folder
         record.frames += 1
         with _counter.get_lock():
             _counter.value += 1
         yield image
+
+
+def _film(path: Path, record: Record) -> Iterator[Image | None]:
+    for frame in read_film(path):
+        record.lost += frame.image is None
+        yield frame.image
 
 
 def _stills(paths: Sequence[Path], record: Record) -> Iterator[Image | None]:

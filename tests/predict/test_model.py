@@ -119,8 +119,10 @@ def test_exif_and_grey_and_alpha(model, images, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "sentence"),
     [
-        (np.zeros((4, 4), np.uint8), r"must be \(height, width, 3\) uint8 in the order red, green, blue, not \(4, 4\)"),
-        (np.zeros((4, 4, 3), np.float32), "uint8 in the order red, green, blue"),
+        (np.zeros((4, 4, 5), np.uint8), r"\(height, width\) or \(height, width, channels\), not \(4, 4, 5\)"),
+        (np.full((4, 4, 3), 200.0), "must lie within 0 and 1"),
+        (np.zeros((4, 4, 3), np.int64), "uint8, uint16, bool or float, not int64"),
+        (b"no image", "The image is damaged or not an image"),
         (np.zeros((2, 4, 4, 3), np.uint8), "Give several images as a list"),
         ("nowhere.jpg", "nowhere.jpg cannot be opened: No such file"),
         ([7], "int is not an image"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from avce_pl.dataset.core.index import BOX
 from avce_pl.errors import AvceError
 from avce_pl.image.crop import Box, crop_face, misplaced
-from avce_pl.image.decode import decode
+from avce_pl.image.decode import decode, is_cut_jpeg
 from avce_pl.utils.progress import track
 
 _AT_A_TIME = 256
@@ -40,8 +40,7 @@ def examine(path: Path, box: tuple[int, int, int, int] = (0, 0, 0, 0)) -> tuple[
     if not data:
         return 0, "empty"
     image = decode(np.frombuffer(data, np.uint8))
-    # A JPEG that ends in zeros decodes, but has no end marker after its last start of a scan.
-    if image is None or (data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")):
+    if image is None or is_cut_jpeg(data):
         return len(data), "damaged or not an image"
     face = _face(box)
     return len(data), misplaced(face, *image.shape[:2]) if face else ""
