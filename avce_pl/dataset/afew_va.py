@@ -38,7 +38,7 @@ _DEPTH = 4
 class AfewVaDataModule(VideoDataModule):
     """AFEW-VA, cut by its own landmarks, or crops that ``avce data prepare afew_va`` made.
 
-    Read are ``NNN/NNN.json`` and ``NNN/00000.png``, ... wherever they lie below the root; labels are divided by 10.
+    Reads ``NNN/NNN.json`` and ``NNN/00000.png``, ... wherever they lie below the root; labels are divided by 10.
     Landmarks are on a grid of 720 by 576 and brought to the size of the clip's frames; a box is theirs, with the
     forehead. Without prepared frames, those without landmarks are left out.
 
@@ -95,7 +95,7 @@ class AfewVaDataModule(VideoDataModule):
         for path in self.label_files():
             where = relative(self.root, path)
             if path.stem in sequences:
-                text = f"The clip is in {relative(self.root, self._homes[path.stem])} too."
+                text = f"The clip is also in {relative(self.root, self._homes[path.stem])}."
                 problems.append(Finding(True, "overlap", where, text))
                 continue
             try:
@@ -183,7 +183,7 @@ class AfewVaDataModule(VideoDataModule):
         return found + self._unlabelled() + doubled(self.root, self.label_files())
 
     def _unlabelled(self) -> list[Finding]:
-        """Folders called by a number, beside those of clips, without a JSON file."""
+        """Folders beside those of the clips that are named by a number and have no JSON file."""
         clips = {path.parent for path in self.label_files()}
         beside = {Path(e.path) for place in {clip.parent for clip in clips} for e in listed(place) if e.is_dir()}
         lost = [path for path in beside - clips if len(path.name) == 3 and path.name.isdecimal()]
@@ -191,7 +191,7 @@ class AfewVaDataModule(VideoDataModule):
         return [Finding(True, "unlabelled_video", relative(self.root, path), text) for path in sorted(lost)]
 
     def _stills(self, sequence: LabelledFrames) -> dict[int, Path]:
-        """Frame -> picture: those that are there, and those that the labels promise."""
+        """Frame -> picture, for the files that exist and for those that the labels name."""
         home = self._homes[sequence.video]
         there = {number: home / name for number, name in numbered(home, (".png",)).items()}
         return {frame: self._expected(sequence, frame) for frame in sequence.frames.tolist()} | there
@@ -233,7 +233,7 @@ class AfewVaDataModule(VideoDataModule):
 
 
 def balanced_groups(sizes: Mapping[str, int], groups: int) -> dict[str, int]:
-    """Puts names into groups of nearly equal total size: the largest first, each into the smallest group so far."""
+    """Divides names into groups of nearly equal total size: the largest first, each into the smallest group so far."""
     totals = [0] * groups
     chosen = {}
     for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
@@ -246,7 +246,7 @@ def _read(path: Path) -> tuple[str, dict[int, dict[str, Any]]]:
     """Actor, and number -> annotation of the frames in ascending order.
 
     Raises:
-        ValueError: the file has not the form that it should have.
+        ValueError: the file has another form.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -259,17 +259,17 @@ def _read(path: Path) -> tuple[str, dict[int, dict[str, Any]]]:
         raise ValueError("its frames are not called by numbers")
     actor = content.get("actor")
     if not isinstance(actor, str) or not actor.strip():
-        raise ValueError("it names no actor, by whom the clips are split")
+        raise ValueError("it does not name the actor, by whom the clips are split")
     return actor.strip(), {int(key): frames[key] for key in sorted(frames, key=int)}
 
 
 def _cell(value: object) -> object:
-    """A label as it stands, in words if JSON can mean no number by it."""
+    """A label as the file has it; as text where JSON holds something other than a number."""
     return value if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) else str(value)
 
 
 def _points(landmarks: object) -> NDArray[np.float64] | None:
-    """68 landmarks (68, 2), or None if they are not there."""
+    """68 landmarks (68, 2); ``None`` if they are missing."""
     try:
         points = np.array(landmarks, np.float64)
     except (TypeError, ValueError):

@@ -28,8 +28,8 @@ _TRAIN_SHARE = 0.7
 class AffWildDataModule(VideoDataModule):
     """The labelled videos of Aff-Wild, as crops that ``avce data prepare aff_wild`` made.
 
-    Read are ``valence/NNN.txt`` and ``arousal/NNN.txt`` (a number per frame), ``videos`` and ``bboxes``, wherever
-    they lie below the root. The challenge's test labels are withheld, so everybody splits the 252 training videos;
+    Reads ``valence/NNN.txt`` and ``arousal/NNN.txt`` (a number per frame), ``videos`` and ``bboxes``, wherever they
+    lie below the root. The challenge's test labels are withheld, so papers split the 252 training videos;
     the 30 % that validate are also the test, as in the papers.
 
     Args:
@@ -73,7 +73,7 @@ class AffWildDataModule(VideoDataModule):
         return files
 
     def annotations(self) -> list[Path]:
-        """With the folders of boxes, where lines are counted by them."""
+        """Also the folders of boxes, under `align` "bbox"."""
         return super().annotations() + (list(self._box_folders.values()) if self.align == "bbox" else [])
 
     def settings(self) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class AffWildDataModule(VideoDataModule):
 
 
 class PointFiles(Mapping[int, Box]):
-    """Boxes in files ``<frame>.pts``, frames from 1, each read when it is asked for: frame from 0 -> box."""
+    """Boxes in files ``<frame>.pts``, frames from 1, each read on access: frame from 0 -> box."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -232,7 +232,7 @@ def read_points(path: Path) -> NDArray[np.float64]:
 
 
 def _twice(root: Path, files: Mapping[str, Path]) -> list[Finding]:
-    """Videos that are there under two names, by their size, beginning and end."""
+    """Videos that exist under two names, compared by their size, beginning and end."""
     found, first = [], dict[tuple[int, str], str]()
     for name, path in files.items():
         size = path.stat().st_size

@@ -1,4 +1,4 @@
-"""Aff-Wild2, as the ABAW competitions hand it out: aligned crops and videos, annotated frame by frame."""
+"""Aff-Wild2, as the ABAW competitions provide it: aligned crops and videos, annotated frame by frame."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _NO_LABEL = -5
 class AffWild2DataModule(VideoDataModule):
     """Aff-Wild2 with the owners' aligned crops, or with crops that ``avce data prepare aff_wild2`` made.
 
-    Read are ``Train_Set/<video>.txt`` and ``Validation_Set/<video>.txt`` (a header, then a line per frame), and
+    Reads ``Train_Set/<video>.txt`` and ``Validation_Set/<video>.txt`` (a header, then a line per frame), and
     ``cropped_aligned*/<video>/00001.jpg``, wherever they lie below the root. A frame with -5 for valence or arousal
     has no label. Of two people in a video each has labels and crops of their own, ``<video>_left`` and
     ``<video>_right``. The challenge's test labels are withheld, so the validation set is the test too.
@@ -95,7 +95,7 @@ class AffWild2DataModule(VideoDataModule):
                 numbers, wrong = to_numbers(known, dimension, 1, where, lambda row: f"Line {row + 2}")
                 problems += wrong
                 sound &= not wrong
-                # What is no number is a problem, not a missing label.
+                # A cell that is not a number is a problem, not a missing label.
                 labels.append(np.where(unlabelled, np.nan, np.nan_to_num(numbers)))
             frames = np.arange(len(cells))
             sequences[path.stem] = LabelledFrames(path.stem, frames, np.stack(labels, axis=1), broken=not sound)
@@ -148,7 +148,7 @@ class AffWild2DataModule(VideoDataModule):
                 also = "" if source.path else " and no video"
                 text = f"There are labels but no crops{also}."
                 found.append(Finding(True, "missing_video", source.name, text))
-        # Crops tell of frames beyond the labels; the last frames may be without a face.
+        # The last crop may have a higher number than the labels; the last frames may have no face and so no crop.
         rows = {source.name: source.frames or 0 for source in sources}
         beyond = {v: last for v, frames in crops.items() if frames and (last := max(frames) + 1) > rows.get(v, 0)}
         found += broken + compare_rows(sources, beyond | counts, "frames")
@@ -168,7 +168,7 @@ class AffWild2DataModule(VideoDataModule):
         places = {path.parent for path in self.label_files()} | {folder.parent for folder in self.own_folders()}
         files = [Path(entry.path) for place in sorted(places) for entry in listed(place) if entry.is_file()]
         stray = [relative(self.root, path) for path in files if path.suffix.lower() != ".txt"]
-        return [Finding(False, "stray_file", path, "Belongs to nothing; it is passed over.") for path in stray]
+        return [Finding(False, "stray_file", path, "Belongs to nothing and is ignored.") for path in stray]
 
     @cached_property
     def _label_files(self) -> dict[str, list[Path]]:

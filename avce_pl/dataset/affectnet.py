@@ -29,7 +29,7 @@ def _protocol(description: str, classes: int) -> Protocol:
 
 
 class AffectNetDataModule(FileDataModule):
-    """AffectNet in whichever release the folder holds, packed and nested as it may be.
+    """AffectNet in any of its releases, however deep the archives are nested.
 
     The release of 2017: ``Manually_Annotated_file_lists/training.csv`` and ``validation.csv``, the latter with or
     without the names of its columns, and photos of which the lists give the face's box. That of 2021: ``train_set``
@@ -37,9 +37,9 @@ class AffectNetDataModule(FileDataModule):
     ``train_set_annotation_without_lnd.csv`` and its like for val_set. The partition of Hu et al. (2024):
     ``images/train_set`` and ``annotations/VA/{train,valid,test}.csv``.
 
-    Rows of the classes Uncertain and Non-Face, rows with valence or arousal outside [-1, 1] (-2 stands for none) and
+    Rows of the classes Uncertain and Non-Face, rows with valence or arousal outside [-1, 1] (-2 means none) and
     rows without a box are left out and counted. The automatically annotated images are not used. AffectNet has no
-    test images: tests are on the validation images, on which the best epoch was chosen too.
+    test images: tests are on the validation images, which also chose the best epoch.
 
     Args:
         root: Folder of the data set, or one that holds it.
@@ -52,7 +52,7 @@ class AffectNetDataModule(FileDataModule):
         "affectnet_va_4000": _protocol("valence and arousal of the 8 expressions; 3,999 for validation in 2021", 8),
         "affectnet_8": _protocol("8 expressions; 3,999 for validation in 2021", 8),
         "affectnet_7": _protocol("7 expressions, without Contempt", 7),
-        "affectnet_va_repartitioned": Protocol("valence and arousal, split anew with test images by Hu et al. (2024)"),
+        "affectnet_va_repartitioned": Protocol("valence and arousal, a new split with test images by Hu et al. (2024)"),
     }
     request: ClassVar[str] = (
         "AffectNet is given to researchers by its authors: http://mohammadmahoor.com/affectnet/ says how to ask."

@@ -1,4 +1,4 @@
-"""Your own faces, as CSV lists: the layout of the AVCE, CAF and FER-Zoo releases."""
+"""The user's own faces in CSV lists, the layout of the AVCE, CAF and FER-Zoo releases."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,8 +33,7 @@ class CsvDataModule(FileDataModule):
     A list names its columns in the first line, in any order: the image (``subDirectory_filePath``,
     ``filePath``, ``path`` or ``image``), ``valence`` and ``arousal``; others are ignored. Images lie relative
     to the root, or to ``train/``, ``val/`` and ``test/`` in it. Without a ``test_list.csv`` or ``test.csv``
-    the validation images serve as test images too, although the best epoch was chosen on them; `describe`
-    says so.
+    the validation images are also the test images, although the best epoch was chosen on them; `describe` says so.
 
     Args:
         root: Folder of the lists.
@@ -56,7 +55,7 @@ class CsvDataModule(FileDataModule):
         self.scale = scale
 
     def annotations(self) -> list[Path]:
-        """The lists that are there, training first."""
+        """The lists that exist, training first."""
         if not self.root.is_dir():
             raise self.missing("training_list.csv and validation_list.csv")
         return list(self.lists().values())
@@ -112,5 +111,5 @@ class CsvDataModule(FileDataModule):
 def _advice(labels: "pd.Series[float]", scale: float) -> str:
     largest = labels.abs().max()
     if labels[labels.abs() > scale].isin([-2, -5]).all():
-        return "-2 and -5 mark faces without a label in AffectNet and Aff-Wild2; take those lines out."
-    return f"If the labels are on a larger scale, say so: dataset.scale={10 ** np.ceil(np.log10(largest)):g}."
+        return "-2 and -5 mark faces without a label in AffectNet and Aff-Wild2; remove those lines."
+    return f"If the labels have a larger scale, set dataset.scale={10 ** np.ceil(np.log10(largest)):g}."

@@ -30,8 +30,8 @@ class RafDbDataModule(FileDataModule):
     """RAF-DB's ``basic`` folder: ``EmoLabel/list_patition_label.txt`` and the images of ``Image/aligned``.
 
     Under ``raf_db_official`` the test images are also those of validation, as papers have it: the best epoch is
-    chosen on the images that are reported on. ``raf_db_holdout`` sets a tenth of every class of the training images
-    aside for that, the same for every seed of a run, and keeps the test images for the end.
+    chosen on the images that are reported on. ``raf_db_holdout`` validates on a tenth of every class of the training
+    images, the same for every seed of a run, and tests on the test images.
 
     Args:
         root: Folder of the data set, or one that holds it.
@@ -120,7 +120,9 @@ class RafDbDataModule(FileDataModule):
             for name in ("Image/aligned", "aligned"):
                 if base.is_relative_to(self.root) and (base / name).is_dir():
                     return f"{(base / name).relative_to(self.root).as_posix()}/"
-        raise AvceError(f"{self._list} is there, but not Image/aligned beside EmoLabel. Unpack aligned.zip there.")
+        raise AvceError(
+            f"{self._list} exists, but there is no folder Image/aligned beside EmoLabel. Unpack aligned.zip there."
+        )
 
 
 def _held_out(train: pd.DataFrame) -> list[int]:

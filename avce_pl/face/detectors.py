@@ -59,7 +59,7 @@ def _centre(model: Path | None) -> "Detector":
 DETECTORS = {
     "yunet": Entry(
         _yunet,
-        "OpenCV's small network, if its model file is there",
+        "OpenCV's small network, needs its model file",
         ready=lambda model: model is not None or YUNET.expanduser().is_file(),
     ),
     "haar": Entry(_haar, "OpenCV's cascade for frontal faces", ready=lambda model: True),
@@ -110,4 +110,4 @@ def describe_detectors() -> str:
     """The detectors and what they are, for the help of the command line."""
     automatic = ", ".join(name for name, entry in DETECTORS.items() if entry.ready)
     listed = "; ".join(f"{name}: {entry.summary}" for name, entry in DETECTORS.items())
-    return f"{listed}; auto: the first that is there of {automatic}"
+    return f"{listed}; auto: the first of {automatic} that works here"

@@ -8,13 +8,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Self
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import Any
 
 from avce_pl.errors import Interrupted
 from avce_pl.face.detection import Detection, Detector
@@ -26,10 +22,10 @@ from avce_pl.predict.face_tracks import Track, Tracker
 from avce_pl.predict.sources import Frame, Source, read
 from avce_pl.predict.table import QUADRANTS, Printed, Row, TableFile, columns
 from avce_pl.utils.files import atomic_write
+from avce_pl.utils.progress import ProgressBar
 
 _BATCH = 16
 _CHECKPOINT_SECONDS = 2.0
-_LINE_SECONDS = 30.0
 _NEUTRAL = 0.1
 
 
@@ -149,7 +145,7 @@ class _Job:
         drawn = self._recorded() if redraw else iter(())
         first, saved = self.source, time.monotonic()
         batch: list[Frame] = []
-        with _Bar(self.sources, self.counts.frames) as bar:
+        with _bar(self.sources, self.counts.frames) as bar:
             for frame in read(self.sources, first, 0 if redraw else self.done):
                 if frame.source == first and (frame.number or 0) < redraw:
                     self._draw(frame, next(drawn, []))
@@ -265,45 +261,10 @@ class _Job:
         }
 
 
-class _Bar:
-    """Frames done of all frames and the time left: a bar in a terminal, a line now and then elsewhere."""
-
-    def __init__(self, sources: Sequence[Source], done: int) -> None:
-        counts = [source.frames for source in sources]
-        self._total = None if None in counts else sum(count or 0 for count in counts)
-        self._began, self._first, self._said = time.monotonic(), done, time.monotonic()
-        self._bar = Progress(
-            TextColumn("[bold]predicting"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("frames"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._bar.add_task("predicting", total=self._total, completed=done)
-
-    def __enter__(self) -> Self:
-        if self._bar.console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def show(self, done: int) -> None:
-        """Moves on to `done` frames."""
-        self._bar.update(self._task, completed=done)
-        now = time.monotonic()
-        if self._bar.console.is_terminal or now - self._said < _LINE_SECONDS:
-            return
-        self._said = now
-        text = f"{done:,} frames"
-        if self._total:
-            left = (now - self._began) / max(1, done - self._first) * (self._total - done)
-            text = f"{done:,} of {self._total:,} frames, {timedelta(seconds=max(0, round(left)))} left"
-        print(text, file=sys.stderr, flush=True)
+def _bar(sources: Sequence[Source], done: int) -> ProgressBar:
+    counts = [source.frames for source in sources]
+    total = None if None in counts else sum(count or 0 for count in counts)
+    return ProgressBar("predicting", total, done, "frames")
 
 
 def _many(count: int, what: str) -> str:

@@ -38,7 +38,8 @@ class ProgressBar:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()  # elsewhere it would print an empty line
 
     def show(self, done: int, what: str | None = None) -> None:
         """Shows how many items are done.

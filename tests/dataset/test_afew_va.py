@@ -176,7 +176,7 @@ def test_every_fault_is_found(tmp_path: Path) -> None:
     text = complaint(root)
     assert "Frame 00003: valence 70 is outside [-10, 10]." in text
     assert "Frame 00004: arousal is missing." in text
-    assert "The clip is in " in text
+    assert "The clip is also in " in text
 
 
 @pytest.mark.parametrize(
@@ -187,8 +187,8 @@ def test_every_fault_is_found(tmp_path: Path) -> None:
         ('{"actor": "A", "frames": {}}', "its frames are not called by numbers"),
         ('{"actor": "A", "frames": {"a": {}}}', "its frames are not called by numbers"),
         ('{"actor": "A", "frames": {"0": 1}}', "it has no frames with annotations"),
-        ('{"actor": " ", "frames": {"0": {}}}', "it names no actor"),
-        ('{"frames": {"0": {}}}', "it names no actor"),
+        ('{"actor": " ", "frames": {"0": {}}}', "it does not name the actor"),
+        ('{"frames": {"0": {}}}', "it does not name the actor"),
         ("[" * 100_000, "it is nested too deeply"),
         ('{"actor": "A", "frames": {"00000": {"valence": true, "arousal": 1}}}', "valence True is not a number"),
         ('{"actor": "A", "frames": {"00000": {"valence": [1], "arousal": 1}}}', "valence [1] is not a number"),

@@ -218,7 +218,7 @@ def test_faults_of_2017_that_stop_with_file_and_line(tmp_path: Path, fault: str,
 @pytest.mark.parametrize(
     ("column", "cell", "words"),
     [
-        ("expression", "11", "Line 4: expression '11' is no expression; they are 0 to 10."),
+        ("expression", "11", "Line 4: expression '11' is not an expression; they are 0 to 10."),
         ("expression", "1.5", "Line 4: expression '1.5' is not a whole number."),
         ("face_x", "left", "Line 4: face_x 'left' is not a number."),
         ("face_width", "9999999999", "Line 4: face_width '9999999999' is too large."),

@@ -53,7 +53,7 @@ def test_what_is_damaged_is_made_anew(
     if damage is not None:
         (entry / file).write_bytes(damage)
     array = ImageArray(cached(entry, build) / "images.npy")
-    assert "entry is damaged and is made anew" in caplog.text
+    assert "entry is damaged and is built again" in caplog.text
     for row in range(5):
         np.testing.assert_array_equal(array[row], images[row])
         np.testing.assert_array_equal(opened[row], images[row])

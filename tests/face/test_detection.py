@@ -141,7 +141,7 @@ def test_a_detector_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avce_pl.face.detectors.DETECTORS", {"mine": entry, **DETECTORS})
     assert build_detector("mine") is build_detector("auto") is everywhere
     assert "mine: finds faces everywhere" in describe_detectors()
-    assert "auto: the first that is there of mine, yunet, haar" in describe_detectors()
+    assert "auto: the first of mine, yunet, haar that works here" in describe_detectors()
     assert (margin_for("mine", 0.3), margin_for("haar", 0.3), margin_for("centre", 0.3)) == (0, 0.3, 0)
     with pytest.raises(AvceError, match=r"Choose auto, mine, yunet, haar, mtcnn or centre"):
         build_detector("provided")

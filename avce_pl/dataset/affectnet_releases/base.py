@@ -29,7 +29,7 @@ LAST_EXPRESSION = {
 
 
 class Release(ABC):
-    """One way in which AffectNet's labels are kept; `protocols` are those it has rows for, the default first."""
+    """One form of AffectNet's labels; `protocols` are those that it has rows for, the default first."""
 
     title: ClassVar[str]
     protocols: ClassVar[tuple[str, ...]]
@@ -64,7 +64,7 @@ class Release(ABC):
 
 
 class Dropped:
-    """Which rows a protocol leaves out: how many for which reason, and where the first of them are."""
+    """The rows that a protocol leaves out: their number by reason, and where the first of them are."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -104,7 +104,7 @@ def read_labels(table: Table) -> pd.DataFrame:
     if "expression" in table.rows:
         labels["expression"] = table.integers("expression")
         unknown = ~labels["expression"].isin(CODES)
-        table.refuse(unknown, "label_out_of_range", "expression", "is no expression; they are 0 to 10.")
+        table.refuse(unknown, "label_out_of_range", "expression", "is not an expression; they are 0 to 10.")
     return labels
 
 

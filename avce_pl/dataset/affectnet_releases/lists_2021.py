@@ -49,7 +49,7 @@ class Lists2021(Release):
         for folder in folders(self.root, ("train_set", "val_set", "images")):
             if (images := set_folder(folder, split) / "images").is_dir():
                 return images
-        raise AvceError(f"{self.files[split]} is there, but no folder {split}_set/images under {self.root}.")
+        raise AvceError(f"{self.files[split]} exists, but there is no folder {split}_set/images under {self.root}.")
 
 
 class Repartitioned(Release):

@@ -1,4 +1,4 @@
-"""What happens to a face between the stored image and the network."""
+"""Augmentation and normalisation: from the stored image to the network's input."""
 
 import functools
 import os
@@ -29,8 +29,8 @@ class Augmentation:
     """
 
     def __init__(self, size: int, train: bool, colour_jitter: float = 0.0, seed: int = 0) -> None:
-        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for a newer version on import
-        import albumentations  # here, not above: half a second that `run.py --help` need not wait for
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it looks for a newer version on the network on import
+        import albumentations  # here, not above: `run.py --help` need not wait half a second
 
         steps: list[albumentations.BasicTransform] = []
         if train:

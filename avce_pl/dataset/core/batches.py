@@ -17,12 +17,12 @@ MOST_REPEATS = 10
 
 
 class BatchKey(NamedTuple):
-    """What asks for a batch.
+    """The key of a batch.
 
     Attributes:
-        epoch: On which the augmentation depends.
+        epoch: The augmentation depends on it.
         rows: (N,) rows of the index.
-        repeats: (N,) how often the epoch took the row before; repeats are augmented differently.
+        repeats: (N,) how often the epoch took the row already; repeats are augmented differently.
     """
 
     epoch: int
@@ -60,15 +60,15 @@ def expected_draws(groups: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 class TrainBatches:
-    """Orders the rows anew in every epoch and cuts them into global batches; yields this process's share.
+    """Shuffles the rows in every epoch and divides them into global batches; yields this process's share.
 
     Without `groups` an epoch is a permutation of the rows. With them it is as long, but takes each row
-    `expected_draws` times on average (one time more or less: the fraction is settled by chance, anew in every epoch).
+    `expected_draws` times on average (one time more or less: the fraction is drawn in every epoch).
 
     `batch_size` is that of the global batch, so the same batches are formed for any number of processes;
-    process r of W takes the r-th of W equal parts. Rows that do not fill a batch sit out the epoch (others in
-    each): the losses are statistics of a batch, and a small last one would be an outlier; processes also need
-    equal parts to gather. Data sets smaller than one batch make one batch.
+    process r of W takes the r-th of W equal parts. The last incomplete batch is dropped (other rows
+    in every epoch): the losses are statistics of a batch, and a small one would be an outlier; processes also
+    need equal parts to gather. Data sets smaller than one batch make one batch.
 
     Args:
         rows: The training rows of the index.
@@ -120,7 +120,7 @@ class TrainBatches:
     def _drawn(
         self, groups: NDArray[np.int64], random: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows of an epoch and how often each came before: systematic sampling, group by group."""
+        """Rows of an epoch and how often each was taken already: systematic sampling, group by group."""
         order = random.permutation(len(groups))
         order = order[np.argsort(groups[order], kind="stable")]
         marks = np.cumsum(expected_draws(groups)[order])

@@ -1,4 +1,4 @@
-"""Things that are made once and kept: a folder that is there is complete."""
+"""Results that are built once and kept; a folder under its final name is complete."""
 
 import hashlib
 import json
@@ -26,24 +26,24 @@ def digest(*parts: Any) -> str:
 
 
 def cached(folder: Path, build: Callable[[Path], None]) -> Path:
-    """The folder, built if it is not there yet, or if files in it are missing or of another size than they were.
+    """The folder, built if it does not exist, or if files in it are missing or have changed in size.
 
-    ``build`` fills a folder of another name that is renamed when it is complete and on the disk, so a killed process,
-    or a power failure, leaves nothing that could be taken for the real thing. Of several processes one builds and the
-    others wait for it; the lock is the operating system's and ends with its owner.
+    ``build`` fills a folder with another name, which is renamed when it is complete and on the disk, so a killed
+    process or a power failure leaves no incomplete result behind. Of several processes one builds and the others wait;
+    the operating system releases the lock when its owner ends.
 
     Raises:
         AvceError: nothing can be written there.
     """
-    if _whole(folder):
+    if _is_complete(folder):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not _whole(folder):
+            if not _is_complete(folder):
                 partial = folder.with_name(f"{folder.name}.partial")
                 if folder.exists():
-                    log.warning("%s is damaged and is made anew", folder)
+                    log.warning("%s is damaged and is built again", folder)
                 for old in (folder, partial):
                     if old.exists():
                         shutil.rmtree(old)
@@ -51,34 +51,34 @@ def cached(folder: Path, build: Callable[[Path], None]) -> Path:
                 try:
                     build(partial)
                     _seal(partial)
-                except BaseException:  # an interrupt as well: what is half done is of no use and may be large
+                except BaseException:  # an interrupt too: a partial result is useless and may be large
                     shutil.rmtree(partial, ignore_errors=True)
                     raise
                 partial.rename(folder)
     except OSError as error:
         raise AvceError(
-            f"The cache {folder} could not be written ({error.strerror or error}). Make room or the folder "
+            f"The cache {folder} could not be written ({error.strerror or error}). Make room, make the folder "
             "writable, or choose another place with dataset.cache_dir=FOLDER."
         ) from error
     return folder
 
 
 def _seal(folder: Path) -> None:
-    """Has the disk keep what is in the folder, and notes how large its files are."""
+    """Syncs the files of the folder to the disk, and records their sizes."""
     sizes = {}
     for file in sorted(folder.iterdir()):
-        _keep(file)
+        _sync(file)
         sizes[file.name] = file.stat().st_size
     (folder / _SIZES).write_text(json.dumps(sizes))
-    _keep(folder / _SIZES)
+    _sync(folder / _SIZES)
 
 
-def _keep(file: Path) -> None:
+def _sync(file: Path) -> None:
     with file.open("rb+") as opened:
         os.fsync(opened.fileno())
 
 
-def _whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     try:
         sizes = json.loads((folder / _SIZES).read_text())
         return all((folder / name).stat().st_size == size for name, size in sizes.items())

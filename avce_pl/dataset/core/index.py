@@ -1,4 +1,4 @@
-"""The table that every data set is turned into: a row per face, the same columns for all of them."""
+"""The table of a data set: one row per face, the same columns for all data sets."""
 
 import hashlib
 import json
@@ -59,7 +59,7 @@ LABELS = ["valence", "arousal"]
 
 @dataclass(frozen=True, eq=False)
 class FaceIndex:
-    """A validated table of faces with its fingerprint and what was left out of it. Make one with `build`.
+    """A validated table of faces with its fingerprint and the number of rows left out. Build one with `build`.
 
     Attributes:
         table: One row per face, numbered from 0:
@@ -72,12 +72,12 @@ class FaceIndex:
             - `frame` (int32): -1 unknown;
             - `box_x`, `box_y`, `box_width`, `box_height` (int32, pixels): the face in the image, all 0 for the whole
               image;
-            - `bytes` (int64): size of the image's file when it was checked, -1 where images are no files.
+            - `bytes` (int64): size of the image's file when it was checked, -1 where images are not files.
         protocol: What was read and how it was split, such as "csv" or "affectnet_va_4500".
-        dropped: Rows of the original that are not in the table: reason -> number.
+        dropped: Reason for leaving rows of the original out -> their number.
         landmarks: Optional (rows, 68, 2) float32, x and y in pixels of the image.
         fingerprint: Hash over the table, the landmarks excepted, and over `identity`.
-        identity: Stands for the images' content where `bytes` cannot.
+        identity: Identifies the images' content where `bytes` cannot.
     """
 
     table: pd.DataFrame
@@ -134,7 +134,7 @@ class FaceIndex:
         return self.table[LABELS].to_numpy(np.float32)
 
     def save(self, folder: Path) -> None:
-        """Writes `index.parquet` and, if there are landmarks, `landmarks.npy`; each appears whole or not."""
+        """Writes `index.parquet` and, if there are landmarks, `landmarks.npy`; each appears atomically."""
         metadata = {
             "protocol": self.protocol,
             "dropped": self.dropped,
@@ -192,6 +192,6 @@ def _digest(table: pd.DataFrame, identity: str = "") -> str:
         if isinstance(_DTYPES[str(name)], np.dtype):
             digest.update(column.to_numpy().tobytes())
         else:
-            # pandas takes ten times as long to hand out Arrow's texts one by one
+            # iterating over Arrow's texts takes pandas ten times as long
             digest.update("\0".join(map(str, column.to_numpy(object))).encode())
     return digest.hexdigest()

@@ -31,14 +31,14 @@ class Batch(TypedDict):
 
 
 class Images(Protocol):
-    """Where images come from: row of the index -> (side, side, 3) uint8 RGB."""
+    """A source of images: row of the index -> (side, side, 3) uint8 RGB."""
 
     def __getitem__(self, row: int) -> NDArray[np.uint8]:
         """Fetches one image."""
 
 
 class FaceDataset(Dataset[Batch]):
-    """Whole batches, asked for by a `BatchKey`."""
+    """Whole batches: `BatchKey` -> `Batch`."""
 
     def __init__(
         self,
@@ -68,10 +68,10 @@ class FaceDataset(Dataset[Batch]):
 
 
 class FaceLoader(DataLoader[Batch]):
-    """A data loader that continues an interrupted epoch at the very batch where it stopped.
+    """A data loader that resumes an interrupted epoch at the batch where it stopped.
 
-    Lightning saves and restores any loader's `state_dict`. The state counts the batches handed out; those
-    that workers had fetched ahead are fetched again.
+    Lightning saves and restores any loader's `state_dict`. The state counts the batches delivered; those that
+    workers had fetched ahead are fetched again.
     """
 
     def __init__(
@@ -90,30 +90,30 @@ class FaceLoader(DataLoader[Batch]):
             worker_init_fn=_one_thread,
             persistent_workers=num_workers > 0,
         )
-        self._handed_out = 0
+        self._delivered = 0
         self._resume: dict[str, int] | None = None
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        # A generator: nothing runs, and no worker fetches ahead, before the first batch is asked for.
-        # Lightning asks for an iterator first and tells the sampler the epoch afterwards.
-        self._handed_out = 0
+        # A generator: nothing runs, and no worker fetches ahead, before the first batch is requested.
+        # Lightning requests an iterator first and sets the sampler's epoch afterwards.
+        self._delivered = 0
         if isinstance(self.sampler, TrainBatches):
             resume, self._resume = self._resume, None
             if resume and resume["epoch"] == self.sampler.epoch:
-                self._handed_out = resume["batches"]
-            self.sampler.start = self._handed_out
+                self._delivered = resume["batches"]
+            self.sampler.start = self._delivered
         for batch in super().__iter__():
-            self._handed_out += 1
+            self._delivered += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, and how many of its batches were handed out."""
-        return {"epoch": getattr(self.sampler, "epoch", 0), "batches": self._handed_out}
+        """The epoch, and the number of its batches that were delivered."""
+        return {"epoch": getattr(self.sampler, "epoch", 0), "batches": self._delivered}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues there with the next iteration, if that is still in the same epoch."""
+        """Resumes there with the next iteration, if it is in the same epoch."""
         self._resume = dict(state)
-        self._handed_out = state["batches"]
+        self._delivered = state["batches"]
         if isinstance(self.sampler, TrainBatches):
             self.sampler.set_epoch(state["epoch"])
 

@@ -1,4 +1,4 @@
-"""What is said about a data set: its protocols, and what a check-up finds."""
+"""Split protocols of data sets, and findings of `avce data check`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +23,10 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check-up found.
+    """One finding of a check.
 
     Attributes:
-        fault: Whether it makes the data wrong or unusable; otherwise it is worth knowing.
+        fault: Whether it makes the data wrong or unusable; otherwise it is a note.
         kind: A fixed name, such as "label_rows".
         where: File, folder or video, relative to the root.
         detail: A sentence.

@@ -1,4 +1,4 @@
-"""What the labels of a data set are, and so what is learnt from it."""
+"""The task that the labels of a data set define."""
 
 from typing import Literal
 

@@ -27,17 +27,17 @@ class Table:
         where: The same, from the root.
         rows: One row per line that is not empty, numbered from 0.
         lines: Line number of each row.
-        sound: Whether nothing is wrong with each row, as far as it was looked at.
+        sound: Whether each row is right, as far as it was checked.
         problems: What is wrong with the others.
-        headerless: Whether the first line is no header.
+        headerless: Whether the first line is a row instead of a header.
         names: Our name of a column -> the file's.
 
     Args:
         root: Folder of the data set.
         path: The file; its first line names the columns, in any order.
         columns: Our name of a column -> the names it goes by, in lower case, the usual one first.
-        order: Names of the columns where the first line is no header, as for AffectNet's validation.csv: that is,
-            where it does not hold the first of them.
+        order: Names of the columns for files that may have no header, as AffectNet's validation.csv; the first line
+            is a header if it holds the first of them.
         most: How many rows are read at the most; None for all.
 
     Raises:
@@ -96,7 +96,7 @@ class Table:
         self.sound = self.sound[mask]
 
     def refuse(self, wrong: Mask, kind: str, column: str, complaint: str) -> None:
-        """Puts the rows that are wrong down as a problem, those apart with which something else is wrong already.
+        """Records wrong rows as one problem, except rows that have a problem already.
 
         Args:
             wrong: Which rows.
@@ -120,7 +120,7 @@ class Table:
         return f"{self.where} line {self.lines[row]}"
 
     def paths(self, column: str = "path") -> "pd.Series[str]":
-        """A column of paths of images; refuses what is empty, absolute or too long, or climbs out of the root."""
+        """A column of image paths; refuses those that are empty, absolute or too long, or lead out of the root."""
         paths = self.rows[column].str.replace("\\", "/", regex=False)
         self.refuse(paths == "", "bad_path", column, "names no image.")
         outside = paths.str.contains(OUTSIDE_ROOT, regex=True)
@@ -130,14 +130,14 @@ class Table:
         return paths
 
     def numbers(self, column: str) -> NDArray[np.float64]:
-        """A column of numbers; refuses what is no finite number, and gives 0 for it."""
+        """A column of numbers; refuses cells that are not finite numbers, and gives 0 for them."""
         numbers = pd.to_numeric(self.rows[column], errors="coerce").to_numpy(np.float64)
         finite = np.isfinite(numbers)
         self.refuse(~finite, "bad_label", column, "is not a number.")
         return np.where(finite, numbers, 0)
 
     def integers(self, column: str) -> NDArray[np.int64]:
-        """A column of whole numbers; refuses what is none, and gives 0 for it."""
+        """A column of whole numbers; refuses all other cells, and gives 0 for them."""
         numbers = self.numbers(column)
         whole, small = numbers == np.round(numbers), np.abs(numbers) <= 2**31
         self.refuse(~whole, "bad_label", column, "is not a whole number.")

@@ -81,7 +81,7 @@ class FileDataModule(FaceDataModule):
         options.setdefault("num_workers", 2)
         super().__init__(**options)
         if root is None:
-            raise self._without_data("This data set is a folder of your own; say where it is with root=FOLDER.")
+            raise self._without_data("This data set is read from a folder; set root=FOLDER.")
         self.root = Path(root).expanduser()
         self.protocol = protocol
         self.margin = margin

@@ -10,13 +10,13 @@ from avce_pl.utils.text import enumerate_names
 
 
 def folders(root: Path, leaves: Sequence[str] = (), depth: int = 5) -> Iterator[Path]:
-    """The root and the folders in it, nearest first: archives are unpacked in one or the other depth.
+    """The root and the folders in it, nearest first, as archives are unpacked at different depths.
 
     Args:
         root: Where to begin.
-        leaves: Names of folders that are neither given nor entered, because they hold too much. So are
-            folders whose name is a number, hidden ones, and what macOS leaves in archives.
-        depth: How deep to look; 0 is the root alone.
+        leaves: Names of large folders that are skipped. Folders whose name is a number, hidden ones and those of
+            macOS's archives are skipped too.
+        depth: How many levels to search; 0 is the root alone.
     """
     level = [root]
     for _ in range(depth + 1):
@@ -30,8 +30,8 @@ def _subfolders(folder: Path, leaves: Sequence[str]) -> list[Path]:
             names = sorted(entry.name for entry in entries if entry.is_dir())
     except OSError:
         return []
-    passed_over = (*leaves, "__MACOSX")
-    return [folder / name for name in names if not (name.isdigit() or name.startswith(".") or name in passed_over)]
+    skipped = (*leaves, "__MACOSX")
+    return [folder / name for name in names if not (name.isdigit() or name.startswith(".") or name in skipped)]
 
 
 def listed(folder: Path) -> list["os.DirEntry[str]"]:
@@ -48,7 +48,7 @@ def listed(folder: Path) -> list["os.DirEntry[str]"]:
 
 
 def relative(root: Path, path: Path) -> str:
-    """A path as findings name it."""
+    """A path relative to the root, as findings name it."""
     return path.relative_to(root).as_posix()
 
 

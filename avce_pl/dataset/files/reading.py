@@ -34,9 +34,9 @@ class LabelledFrames:
     Attributes:
         video: Its name.
         frames: Numbers of the frames (n,), ascending from 0.
-        labels: Valence and arousal (n, 2) in [-1, 1]; NaN where the owners say that there is no label.
+        labels: Valence and arousal (n, 2) in [-1, 1]; NaN where the owners mark the label as missing.
         subject: Who it is, "" unknown.
-        broken: Whether there is a problem with a line, so that none of them is used.
+        broken: Whether a line has a problem; then no line is used.
     """
 
     video: str
@@ -52,7 +52,7 @@ def to_numbers(
     """Labels as numbers, and what is wrong with them: one finding for each kind of fault, with the first place.
 
     Args:
-        cells: As they are in the file, None or "" for what is not there.
+        cells: As they are in the file; ``None`` or "" where there is none.
         name: Such as "valence".
         limit: Labels lie in [-limit, limit].
         where: The file, from the root.

@@ -35,7 +35,7 @@ class VideoDataModule(FileDataModule):
     """
 
     no_label = "no label"
-    """What the record of a run calls a frame whose label is NaN."""
+    """The reason in the record of a run for leaving out a frame whose label is NaN."""
 
     def __init__(
         self, root: str | None, protocol: str, frames: str | None = None, **options: Unpack[VideoOptions]
@@ -61,18 +61,18 @@ class VideoDataModule(FileDataModule):
 
     @abstractmethod
     def videos(self) -> list[VideoSource]:
-        """What can be prepared, see `avce_pl.dataset.files.video_source.VideoReader`."""
+        """All sequences, see `avce_pl.dataset.files.video_source.VideoReader`."""
 
     @abstractmethod
     def findings(self) -> list[Finding]:
-        """What is wrong with the videos, or does not fit the labels, and what is worth knowing."""
+        """Faults of the videos, disagreements with the labels, and notes."""
 
     def own_folders(self) -> list[Path]:
-        """The folders of the data set's own pictures of frames: when a file comes or goes, the index is built anew."""
+        """The folders of the data set's own pictures of frames; the index is built again when their files change."""
         return []
 
     def own_pictures(self) -> Mapping[str, "pd.Series[str]"]:
-        """What is in `own_folders`: video -> frame -> path from the root."""
+        """The pictures in `own_folders`: video -> frame -> path from the root."""
         return {}
 
     @cached_property
@@ -84,7 +84,7 @@ class VideoDataModule(FileDataModule):
 
     @property
     def unprepared(self) -> str:
-        """That the frames are not prepared, and the command that does it; "" if there are pictures."""
+        """The sentence that the frames are not prepared, with the command; "" if there are pictures."""
         if self._table.is_file() or (self.frames is None and self.own_folders()):
             return ""
         name = type(self).__module__.rpartition(".")[2]
@@ -99,7 +99,7 @@ class VideoDataModule(FileDataModule):
         return self.root if self.prepared is None else self.prepared.parent
 
     def annotations(self) -> list[Path]:
-        """Files of labels, and what tells which pictures there are."""
+        """Files of labels, and the table or the folders of the pictures."""
         return self.label_files() + ([self._table] if self._table.is_file() else self.own_folders())
 
     def settings(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class VideoDataModule(FileDataModule):
 
     @property
     def problems(self) -> list[Finding]:
-        """What is wrong with the files of labels; nothing is trained on while there are any."""
+        """What is wrong with the files of labels; training does not start while there are any."""
         return self._labels[1]
 
     @cached_property
@@ -128,7 +128,7 @@ class VideoDataModule(FileDataModule):
         return (self.root / "prepared" if self.frames is None else self.frames) / PREPARED
 
     def read(self) -> Reading:
-        """Joins labels and pictures frame by frame; before the frames are prepared, every one counts as a picture.
+        """Joins labels and pictures frame by frame; frames that are not prepared yet all count as pictures.
 
         Raises:
             AvceError: no labelled frame has a picture.
@@ -180,7 +180,7 @@ class VideoDataModule(FileDataModule):
 
 
 def _expected(sequence: LabelledFrames) -> "pd.Series[str]":
-    """What the pictures of a sequence may be called."""
+    """Names for the pictures of a sequence that is not prepared yet."""
     paths = [f"{sequence.video}/{frame:05d}.jpg" for frame in sequence.frames.tolist()]
     return pd.Series(paths, index=sequence.frames, dtype=object)
 
@@ -189,7 +189,7 @@ _NO_PICTURES = pd.Series([], index=pd.Index([], dtype=np.int64), dtype=object)
 
 
 def read_prepared(table: Path) -> dict[str, "pd.Series[str]"]:
-    """What ``avce data prepare`` wrote: video -> frame -> path from the table's folder, "" where no face was found.
+    """Reads the table of ``avce data prepare``: video -> frame -> path from its folder, "" where no face was found.
 
     Raises:
         AvceError: the table is not what ``avce data prepare`` writes.
@@ -198,8 +198,8 @@ def read_prepared(table: Path) -> dict[str, "pd.Series[str]"]:
         cells = pd.read_csv(table, dtype={"path": str, "video": str}, keep_default_na=False)
         rows = cells[list(PREPARED_COLUMNS)].astype({"frame": np.int64})
     except (KeyError, ValueError, OSError) as error:
-        raise AvceError(f"{table} is not a table of avce data prepare: {error}. Prepare the frames anew.") from None
+        raise AvceError(f"{table} is not a table of avce data prepare: {error}. Prepare the frames again.") from None
     if (twice := rows.duplicated(["video", "frame"])).any():
         row = rows[twice].iloc[0]
-        raise AvceError(f"{table} lists frame {row['frame']} of {row['video']} twice. Prepare the frames anew.")
+        raise AvceError(f"{table} lists frame {row['frame']} of {row['video']} twice. Prepare the frames again.")
     return {str(video): part.set_index("frame")["path"] for video, part in rows.groupby("video", sort=False)}

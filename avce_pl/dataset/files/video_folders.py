@@ -9,7 +9,7 @@ from avce_pl.dataset.files.folders import listed
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 HEAPS = re.compile(r"videos|bboxes|landmarks|cropped.*|batch\d.*|prepared|\..*|__macosx", re.IGNORECASE)
-"""Folders of thousands of files, in which no other part of a data set is looked for."""
+"""Folders of thousands of files, which are not searched for other parts of a data set."""
 _SPLITS = ("train", "test", "val", "validation", "train_set", "validation_set", "test_set")
 
 
@@ -33,9 +33,9 @@ def named_folders(root: Path, pattern: str, depth: int = 6) -> list[Path]:
 
 
 def contents(places: Iterable[Path]) -> Iterator[Path]:
-    """What is in some folders, by name, but for hidden things such as macOS's ``._001.txt``.
+    """The entries of some folders by name, without hidden ones such as macOS's ``._001.txt``.
 
-    Folders doubled by unpacking, and those of the splits, are passed through.
+    Folders doubled by unpacking, and those of the splits, are entered.
     """
     for place in places:
         for entry in (entry for entry in listed(place) if not entry.name.startswith(".")):
@@ -46,7 +46,7 @@ def contents(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def numbered(folder: Path, suffixes: Sequence[str]) -> dict[int, str]:
-    """Files called by a number: number -> name."""
+    """Files named by a number: number -> name."""
     names = [entry.name for entry in listed(folder)]
     parts = [(name, *os.path.splitext(name)) for name in names]
     return {int(stem): name for name, stem, suffix in parts if stem.isdecimal() and suffix.lower() in suffixes}

@@ -1,6 +1,6 @@
 """The interface between readers of videos and ``avce data prepare``.
 
-Frames are counted from 0 here, whatever the data set's own files do: frame i is the i-th picture of the video and the
+Frames are counted from 0, whatever the data set's own files do: frame i is the i-th picture of the video and the
 i-th row of its labels.
 """
 
