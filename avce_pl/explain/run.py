@@ -19,6 +19,7 @@ from avce_pl.explain.grad_cam import grad_cam, last_feature_layer, watch
 from avce_pl.explain.regions import REGIONS, areas, region_map, shares
 from avce_pl.method.avce import AVCE
 from avce_pl.method.base import Method
+from avce_pl.report.metrics import AXES
 from avce_pl.runs.explanation import Explanation
 from avce_pl.runs.folder import open_run
 from avce_pl.runs.predictions import Run
@@ -27,7 +28,6 @@ from avce_pl.utils.progress import track
 
 log = logging.getLogger(__name__)
 
-AXES = ("valence", "arousal")
 _BATCH = 64
 _ZERO = 1e-6  # solvers give no exact zeros
 _VERSION = 1  # another one where maps, latents or shares are computed otherwise: kept files are not used then

@@ -111,7 +111,7 @@ def columns(tests: Iterable[Iterable[str]]) -> dict[str, str]:
     return {key: title(key) for key in [*(f"test/{name}_{axis}" for name in shown for axis in AXES), *others]}
 
 
-def test_value(folder: Path, metrics: Mapping[str, Any], key: str) -> float | None:
+def tested_value(folder: Path, metrics: Mapping[str, Any], key: str) -> float | None:
     """A number of a finished run's test, from its record, or else from its predictions by `METRICS`.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from avce_pl.report.metrics import AXES, columns, names, printed_name, test_value
+from avce_pl.report.metrics import AXES, columns, names, printed_name, tested_value
 from avce_pl.report.tables.contrast import contrast_state, describe_contrast
 from avce_pl.report.tables.layout import MISSING
 from avce_pl.runs.records import OPTIMISTIC, tested_on_validation
@@ -22,7 +22,7 @@ def print_run(folder: Path, record: dict[str, Any], console: Console) -> None:
     """
 
     def shown(key: str) -> str:
-        value = test_value(folder, record, key)
+        value = tested_value(folder, record, key)
         return MISSING if value is None else f"{value:.3f}"
 
     on = f"on the {record['data']['test_split']} split"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from avce_pl.report.metrics import test_value
+from avce_pl.report.metrics import tested_value
 from avce_pl.report.statistics import mean_interval, paired_difference
 from avce_pl.report.tables.layout import Row, TableLayout
 from avce_pl.runs.records import RunRecord, updates
@@ -134,11 +134,11 @@ def value_of(run: RunRecord, metric: str) -> float | None:
     ``None`` where it has none, or one that is not finite.
 
     Raises:
-        AvceError: see `test_value`.
+        AvceError: see `tested_value`.
     """
     section, _, name = metric.partition("/")
     if section == "test":
-        return test_value(run.folder, run.metrics, metric)
+        return tested_value(run.folder, run.metrics, metric)
     found = updates(run) if metric == "updates" else run.metrics.get(section, {}).get(name)
     return float(found) if isinstance(found, int | float) and np.isfinite(found) else None
 
