@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from avce_pl.config.open_dataset import dataset_class, dataset_options
 from avce_pl.config.override_errors import CONF
+from avce_pl.config.presets import leave_out_foreign
 from avce_pl.config.settings import parameters, read_settings
 from avce_pl.dataset.files.video_datamodule import VideoDataModule
 from avce_pl.synthesis.writers import LAYOUTS, write_layout
@@ -36,6 +37,7 @@ GIVEN = {
         "classes",
     },
     "dataset": {"seed"},
+    "backbone": {"image_size"},
 }
 
 
@@ -103,9 +105,10 @@ def test_every_option_trains(path: Path, tiny: list[str], tmp_path: Path, cut_pr
     if (group, option) == ("trainer", "ddp"):
         overrides.append("trainer.devices=1")  # two processes are tried as a user starts them, in test_run.py
     one = settings(*overrides)
+    leave_out_foreign(one, overrides)
     datamodule = build_datamodule(one)
     module = build_module(one, len(datamodule.class_names))
-    weight = [p for p in module.backbone.compressor.parameters() if p.ndim == 2][-1]
+    weight = [p for p in module.backbone.parameters() if p.ndim >= 2][-1]
     before = weight.detach().clone()
     trainer = pl.Trainer(
         fast_dev_run=True,

@@ -14,7 +14,9 @@ Initialisation = Literal["data", "torch"]
 
 
 class Backbone(nn.Module):
-    """An encoder E and a compressor C: image -> latent z = C(E(image)), non-negative (ends in ReLU).
+    """An encoder E and a compressor C: image -> latent z = C(E(image)).
+
+    z is non-negative where the compressor ends in a ReLU, as the paper's do. The feature transforms take any real z.
 
     Attributes:
         encoder: (N, 3, H, W) normalised images -> (N, C, h, w) feature maps.
@@ -79,6 +81,30 @@ class TorchvisionBackbone(Backbone):
         self.initialisation = initialisation
         self.encoder = encoder
         self.compressor = nn.Sequential(*features, nn.Dropout(dropout), *latent_layers(width, latent_dim, latent_norm))
+
+
+class PooledBackbone(Backbone):
+    """An encoder whose feature maps, averaged over space, are the latent z; the regressor is a linear read-out.
+
+    Args:
+        encoder: (N, 3, H, W) normalised images -> (N, channels, h, w) feature maps.
+        channels: number of feature maps, and the size of z.
+        latent_norm: whether z is normalised over the batch, see `latent_layers`.
+    """
+
+    regressor_hidden = None
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        channels: int,
+        latent_norm: LatentNorm,
+    ) -> None:
+        super().__init__()
+        self.latent_dim = channels
+        self.encoder = encoder
+        normed: list[nn.Module] = [nn.BatchNorm1d(channels, affine=False)] if latent_norm == "batch" else []
+        self.compressor = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), *normed)
 
 
 def latent_layers(inputs: int, latent_dim: int, norm: LatentNorm) -> list[nn.Module]:

@@ -86,6 +86,7 @@ def build_network(config: Mapping[str, Any]) -> InferenceNetwork:
     dataset, method = config["dataset"], config["method"]
     trained_by = cast(type[Method], target_class(method, "method")) if "_target_" in method else Method
     with torch.device("meta"):  # nor random numbers: the weights come from a checkpoint
-        backbone = cast(Backbone, build(without_weights(config["backbone"]), "backbone"))
+        section, side = without_weights(config["backbone"]), dataset["image_size"]
+        backbone = cast(Backbone, build(section, "backbone", image_size=side))
         regressor = trained_by.inference_regressor(backbone, method)
-    return InferenceNetwork(backbone, regressor, dataset["image_size"])
+    return InferenceNetwork(backbone, regressor, side)

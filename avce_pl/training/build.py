@@ -25,7 +25,8 @@ def build_datamodule(settings: Settings) -> FaceDataModule:
     """The data set of a run, at the backbone's own batch size where none is set."""
     section = dict(settings.dataset)
     if section.get("batch_size") is None:
-        section["batch_size"] = build(without_weights(settings.backbone), "backbone").batch_size
+        backbone = build(without_weights(settings.backbone), "backbone", image_size=section["image_size"])
+        section["batch_size"] = backbone.batch_size
     return cast(FaceDataModule, build(section, "dataset", seed=settings.seed))
 
 
@@ -42,8 +43,9 @@ def build_module(settings: Settings, classes: int = 0, *, weights: bool = True) 
     """
     pl.seed_everything(settings.seed, verbose=False)
     section = settings.backbone if weights else without_weights(settings.backbone)
-    backbone = cast(Backbone, build(section, "backbone"))
-    if (side := settings.dataset["image_size"]) < backbone.smallest_image:
+    side = settings.dataset["image_size"]
+    backbone = cast(Backbone, build(section, "backbone", image_size=side))
+    if side < backbone.smallest_image:
         raise AvceError(
             f"dataset.image_size={side} is too small for backbone={settings.backbone['name']}, which needs "
             f"{backbone.smallest_image} pixels."
