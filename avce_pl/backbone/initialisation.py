@@ -11,7 +11,7 @@ _WINDOW = 0.25
 
 @torch.no_grad()
 def initialise_from_data(network: nn.Module, images: Tensor, seed: int) -> None:
-    """Gives a network without batch normalisation first weights with which it learns from the first batch on.
+    """Gives a network without batch normalisation initial weights with which it learns from the first batch.
 
     AlexNet trained from scratch sits on a plateau for a thousand batches. With torch's weights the signal shrinks
     from layer to layer. Scaling each channel to zero mean and unit variance on data (Krähenbühl et al.,

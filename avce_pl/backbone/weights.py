@@ -21,7 +21,7 @@ def load_weights(module: nn.Module, weights: str | None, published: WeightsEnum,
         prefix: the name of `module` inside the published network, such as ``"features."``.
 
     Raises:
-        AvceError: the file is missing, cannot be had without a network, is no plain state dict or does not fit.
+        AvceError: the file is missing, cannot be downloaded, is not a plain state dict or does not fit.
     """
     if weights is None:
         return

@@ -22,7 +22,7 @@ class AVCE(CRLFormula):
         gamma: weight of the second moment of the negatives.
         reduction: `mean` over the batch; `sum` multiplies by its size, as the released code does, which ties
             the weight of the loss to the batch size.
-        pairs: what a negative pair is. `aligned` (released code): anchor and negative of one face, (x_i, y_n,i).
+        pairs: the pairs that are negative. `aligned` (released code): anchor and negative of one face, (x_i, y_n,i).
             `cross`: anchor and negative of two faces, (x_i, y_n,j) with j ≠ i, all N(N − 1) with equal weight; this
             takes P_X P_Y of Eqs. (6) and (7) as the product of the marginals. Mining then acts on the N − 1
             negatives of each anchor, and a false-negative correction uses the anchor's own positive. A batch of one

@@ -24,5 +24,5 @@ class NoCRL(CRLFormula):
         mining: Mining,
         generator: torch.Generator | None = None,
     ) -> CRLLoss:
-        """Give a zero on the anchor's device, see `CRLFormula`; the other arguments are not looked at."""
+        """Give a zero on the anchor's device, see `CRLFormula`; the other arguments are ignored."""
         return CRLLoss(anchor.new_zeros((), dtype=torch.promote_types(anchor.dtype, torch.float32)), {})

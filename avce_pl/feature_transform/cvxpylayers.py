@@ -122,7 +122,7 @@ class CvxpyLayers:
         soft_problem: The same for the second output.
         solver: Conic solver, one of those that diffcp knows. CLARABEL leaves SparseMax 1e-4 off at a tolerance of
             1e-8; ECOS has to be installed.
-        tolerance: Accuracy asked of the solver.
+        tolerance: Accuracy required of the solver.
     """
 
     def __init__(
@@ -179,8 +179,8 @@ class CvxpyLayers:
                 path,
                 "are inexact",
                 f"{inexact} of {len(latent)} rows of '{path}' are inexact: {self.solver} did not solve them to the "
-                f"tolerance {self.tolerance:g}. Training goes on with them, and this is not said again; write the "
-                "problem so that large latents do not enter it as squares, try another solver or a larger tolerance.",
+                f"tolerance {self.tolerance:g}. Training continues with them, and this warning is not repeated. "
+                "Write the problem so that large latents do not enter it as squares, or try another solver.",
             )
         if found.has_entropy and (tiny := (solution < 1e-6).any(1)).any():
             solution = solution.index_put((tiny,), self._solve_tiny(path, found.twin, values, solution, tiny))
@@ -207,7 +207,7 @@ class CvxpyLayers:
     def _no_solution(self, path: str, rows: int, reason: str) -> str:
         return (
             f"{self.solver} found no solution of '{path}' for a batch of {rows} latents ({reason}); check that the "
-            "problem is feasible and bounded, or try another solver or tolerance."
+            "problem is feasible and bounded, or try another solver."
         )
 
     def _say_once(self, path: str, what: str, text: str) -> None:

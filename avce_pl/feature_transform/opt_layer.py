@@ -96,7 +96,7 @@ class OptLayer(nn.Module):
         equalities: The ``h``, called in the same way, each of any shape.
         solver: An installed cvxpy solver that knows the problem's cones, such as CLARABEL, SCS or (for quadratic
             problems) OSQP.
-        tolerance: Accuracy asked of CLARABEL, SCS, ECOS or OSQP; other solvers keep their own.
+        tolerance: Accuracy required of CLARABEL, SCS, ECOS or OSQP; other solvers keep their own.
         options: Further options of the solver, by its own names; they override the tolerance.
 
     Raises:
@@ -136,7 +136,7 @@ class OptLayer(nn.Module):
         super().__init__()
         self._solver, self._options = solver, solver_options(solver, tolerance) | options
         self._statement = build_statement(variables, parameters, objective, inequalities, equalities)
-        _ = self._kkt  # an atom that it does not know is said here, not at the first batch
+        _ = self._kkt  # an unknown atom is an error here, not at the first batch
 
     @cached_property
     def _kkt(self) -> KKT:
@@ -228,7 +228,7 @@ class OptLayerTransform:
     Args:
         solver: An installed cvxpy solver for exponential cones: CLARABEL, SCS, or ECOS, the paper's, which has to be
             installed.
-        tolerance: Accuracy asked of the solver.
+        tolerance: Accuracy required of the solver.
         solver_options: Further options of the solver, by its own names.
     """
 

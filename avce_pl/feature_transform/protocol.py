@@ -1,4 +1,4 @@
-"""What a feature transform is."""
+"""The contract of a feature transform."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""What the numerical feature transforms share: solver settings and the check of what goes in."""
+"""Shared by the numerical feature transforms: solver settings and the check of the input."""
 
 # cvxpy and cvxpylayers are typed in part only.
 # mypy: disable-error-code="attr-defined, no-untyped-call"

@@ -1,4 +1,4 @@
-"""What the loss functions do to their inputs before any mathematics."""
+"""Checks and conversions of the inputs of the loss functions."""
 
 import math
 
@@ -48,7 +48,7 @@ def check_number(name: str, value: float, least: float = -math.inf, *, above: bo
 
 
 def check_shape(shape: torch.Size, scores: Tensor) -> None:
-    """Refuse what does not go with the scores: weights, or the scores of positive pairs.
+    """Refuse weights, or scores of positive pairs, that do not fit the scores.
 
     Raises:
         ValueError: if the shape cannot be broadcast to the scores'.
@@ -57,9 +57,7 @@ def check_shape(shape: torch.Size, scores: Tensor) -> None:
         own in (1, other) for own, other in zip(reversed(shape), reversed(scores.shape), strict=False)
     )
     if not fits:
-        raise ValueError(
-            f"Weights or positive scores of shape {tuple(shape)} do not go with scores {tuple(scores.shape)}."
-        )
+        raise ValueError(f"Weights or positive scores of shape {tuple(shape)} do not fit scores {tuple(scores.shape)}.")
 
 
 def check_rows(*tensors: Tensor) -> None:

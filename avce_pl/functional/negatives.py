@@ -22,7 +22,7 @@ class NegativeWeights:
 
     Attributes:
         log_weights: (..., M) logarithms of the weights, −inf for a pair that was dropped.
-        class_prior: τ⁺ in [0, 1), the probability that a negative pair is in truth a positive one; 0 means no
+        class_prior: τ⁺ in [0, 1), the probability that a negative pair is really a positive one; 0 means no
             correction.
 
     Example:

@@ -170,7 +170,7 @@ def step_centres(feature: Tensor, attention: Tensor, centres: Tensor, target: Te
 
 
 def region_bias_loss(attention: Tensor, margin: float = 0.02) -> Tensor:
-    """Ask one crop to weigh more than the whole face (Wang et al., RAN, TIP 2020): E relu(m − (max_k μ_k − μ_0)).
+    """Push one crop's weight above that of the whole face (Wang et al., RAN, TIP 2020): E relu(m − (max_k μ_k − μ_0)).
 
     Args:
         attention: (N, k + 1) weights μ of k crops and, in the last column, of the whole face μ_0.

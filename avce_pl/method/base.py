@@ -1,4 +1,4 @@
-"""What every method shares: prediction, the supervised loss, counting and logging of batches."""
+"""The base of all methods: prediction, the supervised loss, counting and logging of batches."""
 
 from collections.abc import Mapping
 from typing import Any, Self, cast
@@ -108,7 +108,7 @@ class Method(pl.LightningModule):
         return cast(Tensor, self.all_gather(tensor, sync_grads=True)).flatten(0, 1)
 
     def target(self, batch: Batch) -> Tensor:
-        """What is to be predicted: (N, 2) valence and arousal, or (N,) classes."""
+        """The target of the prediction: (N, 2) valence and arousal, or (N,) classes."""
         return batch["expression" if self.classes else "label"]
 
     def supervised_loss(self, prediction: Tensor, label: Tensor, agreement: str = "population") -> Tensor:
@@ -189,9 +189,9 @@ class Method(pl.LightningModule):
     def end_batch(self, losses: dict[str, Tensor]) -> None:
         """Steps the schedulers, logs ``train/<name>`` every few batches, stops a training that has diverged.
 
-        The last thing in a training step: a callback's checkpoint comes before the module's own end-of-batch hook, and
-        would hold the learning rates of the batch before. The last batch of an epoch is logged in any case. `self.log`
-        would cost 0.45 ms also where nothing is written.
+        The last thing in a training step: a callback's checkpoint is written before the module's own end-of-batch hook
+        and would hold the learning rates of the previous batch. The last batch of an epoch is always logged.
+        `self.log` would cost 0.45 ms also where nothing is written.
 
         Raises:
             AvceError: a loss is not finite.
@@ -213,7 +213,7 @@ class Method(pl.LightningModule):
             logger.log_metrics(metrics, self.trainer.global_step - 1)
 
     def check_finite(self) -> None:
-        """Stops where a loss of the last batch that was not looked at is not finite.
+        """Stops if a loss of the last unchecked batch is not finite.
 
         Raises:
             AvceError: it is not; names the loss and the batch.

@@ -36,11 +36,11 @@ class CAF(Method):
     Differs from the released code in what are accidents there:
 
     - Groups are parted by Otsu thresholds, v² + a² ≥ δ_v² + δ_a². There a ratio of sums that depends on the order of
-      the batch stands for the threshold, and squares are compared with a root plus 0.25; where a group is empty, other
+      the batch replaces the threshold, and squares are compared with a root plus 0.25; where a group is empty, other
       limits are tried, and strong faces become weak ones.
     - With one image in a group the released pairing compares an image with itself, and NaN outputs are replaced by ones
       and zeros; here such batches are skipped, and there are no NaN.
-    - The sign of the quadratic term: + ρ/2·c² goes with Λ += ρc when the loss is minimised; there it is −.
+    - The sign of the quadratic term: + ρ/2·c² belongs to Λ += ρc when the loss is minimised; there it is −.
     - The critic's features come from the forward pass of step 1, without gradient. There two more passes are made, and
       their gradient through the encoder is computed and thrown away.
     - The nearest neighbours of an output are all others; there the first of the sorted column is dropped, which is the

@@ -37,7 +37,7 @@ class AVCEOptions(TypedDict, total=False):
 
 
 class ReleasedAVCE(AVCE):
-    """AVCE with what the released code does besides the paper; ``preset=official`` trains it.
+    """AVCE with the accidents of the released code, which the paper does not describe; ``preset=official`` trains it.
 
     Its other departures from the paper are options of the components: ``similarity=official``, ``metrics=official``,
     ``method.agreement=official``, SGD for the two auxiliary heads.

@@ -17,7 +17,7 @@ _MEANS, _PRODUCTS, _SIZE = slice(7, 13), slice(13, 21), 21
 
 
 class ConstantPredictionWarning(UserWarning):
-    """PCC and CCC were asked of predictions or labels that do not vary, and set to 0."""
+    """Predictions or labels do not vary, so their PCC and CCC were set to 0."""
 
 
 def _products(deviations: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class ValenceArousalMetrics(Metric):
         means = self.statistics[_MEANS]
         moments = self.statistics[_PRODUCTS] / rows
         variances, covariance = moments[:6], moments[6:]
-        # A standard deviation of a few roundings of the mean is no variation.
+        # A standard deviation of a few roundings of the mean does not count as variation.
         varies = variances[:4] > (1e-13 * means[:4]).square()
         self._warn_of_constants(varies)
         defined = varies[:2] & varies[2:]

@@ -11,7 +11,7 @@ from avce_pl.mining.protocol import Mining
 
 
 class DebiasedMining(Mining):
-    """Takes out negatives that are likely positives.
+    """Removes negatives that are likely positives.
 
     "From the negative pairs sampled as many as the number of mini-batches (N), N̂ (< N) pairs are selected";
     Debiased "reduces the false negatives, i.e., y_ns similar to x" (supplement, section 6). Read here: the N̂
@@ -22,7 +22,7 @@ class DebiasedMining(Mining):
         form: `select` keeps N̂ = ⌊share·N⌋ pairs (supplement); `reweight` keeps all and subtracts the
             expected share of positives from the expectation over negatives (the original publication).
         share: share of the pairs to keep, for `select`.
-        class_prior: τ⁺, the probability that a negative is in truth positive, for `reweight`.
+        class_prior: τ⁺, the probability that a negative is really positive, for `reweight`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a mining criterion is."""
+"""The contract of a mining criterion."""
 
 from typing import Protocol
 
@@ -22,6 +22,6 @@ class Mining(Protocol):
 
         Returns:
             Non-negative weights of the same shape with mean 1 along the last dimension, and the
-            false-negative correction asked for.
+            false-negative correction of the criterion.
         """
         ...

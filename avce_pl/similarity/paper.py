@@ -19,7 +19,7 @@ class PaperSimilarity(Similarity):
 
     Args:
         intensity_weight: σ ≥ 0.
-        sign_weight: w ≥ 0; half of it is taken off where the valences disagree in sign.
+        sign_weight: w ≥ 0; half of it is subtracted where the valences disagree in sign.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a similarity is."""
+"""The contract of a similarity."""
 
 from typing import Protocol
 
