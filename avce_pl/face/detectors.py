@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from avce_pl.errors import AvceError
+from avce_pl.utils.files import expand_home
 
 if TYPE_CHECKING:
     from avce_pl.face.detection import Detector
@@ -35,7 +36,7 @@ class Entry(NamedTuple):
 def _yunet(model: Path | None) -> "Detector":
     from avce_pl.face.yunet import YuNet
 
-    return YuNet((model or YUNET).expanduser())
+    return YuNet(expand_home(model or YUNET, "give the model's file with --yunet-model"))
 
 
 def _haar(model: Path | None) -> "Detector":
@@ -56,11 +57,18 @@ def _centre(model: Path | None) -> "Detector":
     return Centre()
 
 
+def _is_there(model: Path) -> bool:
+    try:
+        return expand_home(model, "").is_file()
+    except AvceError:
+        return False
+
+
 DETECTORS = {
     "yunet": Entry(
         _yunet,
         "OpenCV's small network, needs its model file",
-        ready=lambda model: model is not None or YUNET.expanduser().is_file(),
+        ready=lambda model: model is not None or _is_there(YUNET),
     ),
     "haar": Entry(_haar, "OpenCV's cascade for frontal faces", ready=lambda model: True),
     "mtcnn": Entry(_mtcnn, "three networks, needs facenet-pytorch"),

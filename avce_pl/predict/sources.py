@@ -1,11 +1,11 @@
 """Images, videos and cameras as one stream of frames, read ahead in a thread."""
 
 import contextlib
-import glob
-import os
+import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,20 @@ from numpy.typing import NDArray
 from avce_pl.errors import AvceError
 from avce_pl.image.film import read_film, read_header
 from avce_pl.inference.model import read_image
+from avce_pl.utils.files import find_paths
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
+IMAGES = (
+    *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2"),
+    *(".ppm", ".pgm", ".pbm"),
+)
+VIDEOS = (
+    *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv", ".ogg", ".flv", ".3gp"),
+    *(".ts", ".mts", ".m2ts", ".vob"),
+)
+UNREADABLE = (".heic", ".heif", ".hif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".psd", ".svg")
+"""Endings of pictures that nothing here decodes."""
+
+log = logging.getLogger(__name__)
 
 _AHEAD = 16
 """Frames read ahead: as many as the network takes at a time, or decoding would wait for it."""
@@ -63,23 +74,30 @@ class Frame:
 def find_sources(paths: Sequence[str]) -> list[Source]:
     """Images and videos at paths: files, folders (with all that is in them) and patterns such as ``faces/*.jpg``.
 
+    Pictures in a folder that cannot be decoded here are counted in a warning.
+
     Raises:
         AvceError: something is not there or is neither an image nor a video by its ending.
     """
     files: dict[str, None] = {}
-    for path in paths:
-        if os.path.isdir(path):
-            found = [str(p) for p in sorted(Path(path).rglob("*")) if p.suffix.lower() in IMAGES + VIDEOS]
-            if not found:
-                raise AvceError(f"The folder {path} holds no images or videos ({', '.join(IMAGES + VIDEOS)}).")
-        elif os.path.exists(path):
-            found = [path]
-        else:
-            found = sorted(glob.glob(path, recursive=True))
-            if not found:
-                raise AvceError(f"There is no file, folder or match for {path}.")
-        files |= dict.fromkeys(found)
+    for argument in paths:
+        matches = find_paths(argument)
+        if not matches:
+            raise AvceError(f"There is no file, folder or match for {argument}.")
+        for path in matches:
+            files |= dict.fromkeys(_files_in(path) if path.is_dir() else [str(path)])
     return [_source(file) for file in files]
+
+
+def _files_in(folder: Path) -> list[str]:
+    there = [str(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    found = [file for file in there if _ending(file) in IMAGES + VIDEOS]
+    if left := Counter(ending for file in there if (ending := _ending(file)) in UNREADABLE):
+        counts = " and ".join(f"{count:,} {ending}" for ending, count in sorted(left.items()))
+        log.warning("%s: %s files cannot be read here. Convert them to JPEG or PNG first.", folder, counts)
+    if not found:
+        raise AvceError(f"The folder {folder} holds no images or videos ({', '.join(IMAGES + VIDEOS)}).")
+    return found
 
 
 def camera(number: int) -> Source:
@@ -133,8 +151,12 @@ def read(sources: Sequence[Source], source: int = 0, frame: int = 0) -> Iterator
         thread.join()
 
 
+def _ending(file: str) -> str:
+    return Path(file).suffix.lower()
+
+
 def _source(file: str) -> Source:
-    ending = Path(file).suffix.lower()
+    ending = _ending(file)
     if ending in IMAGES:
         return Source(file, "image", 1, 0.0)
     if ending not in VIDEOS:

@@ -118,7 +118,7 @@ class TableFile:
                 text.write(json.dumps(row, ensure_ascii=False) + "\n")
         else:
             csv.DictWriter(text, self.names).writerows(rows)
-        self._append(text.getvalue().encode())
+        self._append(text.getvalue().encode(errors="backslashreplace"))  # names of files need not be UTF-8
 
     def read(self, start: int) -> Iterator[dict[str, Any]]:
         """The rows from a position on, as far as the checkpoint; numbers of a CSV as text."""

@@ -3,7 +3,6 @@
 import csv
 import glob
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from avce_pl.dataset.files.video_source import VideoReader, VideoSource
 from avce_pl.errors import AvceError
 from avce_pl.prepare.pipeline import prepare
 from avce_pl.prepare.record import FRAMES, Prepared, PrepareSettings
-from avce_pl.utils.files import atomic_write
+from avce_pl.utils.files import atomic_write, find_paths
 
 if TYPE_CHECKING:
     from avce_pl.dataset.csv import CsvDataModule  # imported late below: it imports torch, which videos do not need
@@ -31,10 +30,10 @@ def video_sources(patterns: Sequence[str]) -> list[VideoSource]:
     """
     paths: list[Path] = []
     for pattern in patterns:
-        matches = sorted(glob.glob(os.path.expanduser(pattern))) if glob.has_magic(pattern) else [pattern]
-        if not matches:
+        matches = find_paths(pattern)
+        if not matches and glob.has_magic(pattern):
             raise AvceError(f"--video {pattern} matches no file.")
-        paths += [Path(match).expanduser() for match in matches]
+        paths += matches or [Path(pattern)]  # a missing video has a row that says so
     return [VideoSource(path.stem, path, None) for path in dict.fromkeys(paths)]
 
 

@@ -1,11 +1,43 @@
 """Files that are complete or absent, whatever interrupts their writing."""
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from avce_pl.errors import AvceError
+
 _MARK = ".writing"
+
+
+def expand_home(path: Path | str, instead: str) -> Path:
+    """A path whose ``~`` is the home directory.
+
+    Args:
+        path: the path.
+        instead: what to do where there is no home directory, for the message.
+
+    Raises:
+        AvceError: it begins with ``~``, and this user has no home directory, as in many containers.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise AvceError(
+            f"{path} needs a home directory, and there is none for this user. Set the variable HOME, or {instead}."
+        ) from None
+
+
+def find_paths(argument: str) -> list[Path]:
+    """The files and folders that an argument of a command means, in order; none where there are none.
+
+    It is a path, with ``~`` or without, before it is a pattern such as ``clips/*.mp4``: names may hold brackets.
+    """
+    path = os.path.expanduser(argument)
+    if os.path.lexists(path):
+        return [Path(path)]
+    return [Path(match) for match in sorted(glob.glob(path, recursive=True))]
 
 
 @contextmanager

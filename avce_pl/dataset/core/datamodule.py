@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
@@ -19,6 +18,7 @@ from avce_pl.dataset.core.loading import Batch, FaceDataset, FaceLoader, Images
 from avce_pl.dataset.core.task import Task, check_labels
 from avce_pl.errors import AvceError
 from avce_pl.image.size import resize_side
+from avce_pl.utils.files import expand_home
 
 Sampler = Literal["plain", "balanced_plane", "balanced_expressions"]
 Positive = Annotated[int, Field(gt=0)]
@@ -85,7 +85,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         self.colour_jitter = colour_jitter
         self.sampler = sampler
         self.seed = seed
-        self.cache_dir = Path(cache_dir).expanduser()
+        self.cache_dir = expand_home(cache_dir, "give another folder with dataset.cache_dir=...")
         if self.resize_size < image_size:
             raise AvceError(
                 f"dataset.resize_size={self.resize_size} is smaller than the crop, dataset.image_size="
