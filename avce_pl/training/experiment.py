@@ -20,10 +20,10 @@ import torch
 import yaml
 from pytorch_lightning.loggers import Logger
 
+from avce_pl.config.instantiate import build, without_weights
 from avce_pl.config.settings import Settings
 from avce_pl.dataset.core.datamodule import FaceDataModule
 from avce_pl.errors import AvceError, Interrupted
-from avce_pl.method.base import Method
 from avce_pl.report.figures.run import draw_run
 from avce_pl.runs.folder import open_run
 from avce_pl.runs.identity import refuse_other_run, run_digest, settings_identity
@@ -184,7 +184,7 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
             log.info("resuming from %s", last)
         elif settings.backbone.get("weights") is None and settings.init_from is None:
             module.initialise(_first_images(datamodule, 256))
-        encoder_map = _encoder_map(module, settings.dataset["image_size"])
+        encoder_map = _encoder_map(settings, settings.dataset["image_size"])
         log.info(
             "%s on %s: %d px (last map of the encoder %s), %d epoch%s, batches of %d; the paper: %d px (%s), %d "
             "epochs, batches of %d. Run folder: %s",
@@ -196,7 +196,7 @@ def _run(settings: Settings, folder: Path) -> dict[str, Any]:
             "s" * (settings.trainer.max_epochs > 1),
             datamodule.batch_size,
             PAPER_IMAGE_SIZE,
-            _by(_encoder_map(module, PAPER_IMAGE_SIZE)),
+            _by(_encoder_map(settings, PAPER_IMAGE_SIZE)),
             PAPER_EPOCHS,
             module.backbone.batch_size,
             folder,
@@ -241,14 +241,11 @@ def _known_monitor(monitor: str, known: list[str]) -> str:
     return monitor
 
 
-@torch.no_grad()
-def _encoder_map(module: Method, side: int) -> list[int] | None:
+def _encoder_map(settings: Settings, side: int) -> list[int] | None:
     """Height and width of the encoder's last map at this image size; ``None`` where it gives no map."""
-    encoder = module.backbone.encoder
-    modes = {part: part.training for part in encoder.modules()}
-    output = encoder.eval()(torch.zeros(1, 3, side, side, device=module.device))
-    for part, mode in modes.items():
-        part.training = mode
+    with torch.device("meta"):  # shapes alone; an encoder that is built for one side has that side here
+        backbone = build(without_weights(settings.backbone), "backbone", image_size=side)
+        output = backbone.encoder.eval()(torch.empty(1, 3, side, side))
     return list(output.shape[2:]) if output.ndim == 4 else None
 
 

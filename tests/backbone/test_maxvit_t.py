@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from torchvision.models import maxvit_t
@@ -41,3 +43,8 @@ def test_published_weights_fit_at_their_side(tmp_path) -> None:
         MaxViTT(96, weights="imagenet")
     with pytest.raises(AvceError, match="does not fit this backbone"):
         MaxViTT(96, weights=str(tmp_path / "published.pth"))
+
+
+def test_it_trains_at_a_side_of_its_own(run) -> None:
+    folder = run("backbone=maxvit_t", "method=baseline", "dataset.image_size=32", "trainer.max_epochs=1")
+    assert json.loads((folder / "metrics.json").read_text())["encoder_map"] == [1, 1]
