@@ -16,6 +16,7 @@ from avce_pl.dataset.core.split_protocol import Finding, Protocol
 from avce_pl.dataset.files.datamodule import VideoOptions
 from avce_pl.dataset.files.folders import doubled, relative
 from avce_pl.dataset.files.reading import LabelledFrames, to_numbers
+from avce_pl.dataset.files.text import read_lines
 from avce_pl.dataset.files.video_datamodule import VideoDataModule
 from avce_pl.dataset.files.video_folders import VIDEO_SUFFIXES, contents, named_folders, numbered
 from avce_pl.dataset.files.video_source import VideoSource
@@ -93,9 +94,9 @@ class AffWildDataModule(VideoDataModule):
                 continue
             columns, sound = [], True
             for dimension, path in (("valence", valences[name]), ("arousal", arousals[name])):
-                cells = pd.Series(path.read_text("utf-8", "replace").rstrip().splitlines(), dtype=object)
+                cells = pd.Series(read_lines(path), dtype=object)
                 where = relative(self.root, path)
-                numbers, wrong = to_numbers(cells.str.strip(), dimension, 1, where, lambda row: f"Line {row + 1}")
+                numbers, wrong = to_numbers(cells, dimension, 1, where, lambda row: f"Line {row + 1}")
                 problems += wrong
                 sound &= not wrong
                 columns.append(numbers)

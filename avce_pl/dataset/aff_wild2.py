@@ -15,6 +15,7 @@ from avce_pl.dataset.core.split_protocol import Finding, Protocol
 from avce_pl.dataset.files.datamodule import VideoOptions
 from avce_pl.dataset.files.folders import doubled, listed, relative
 from avce_pl.dataset.files.reading import LabelledFrames, to_numbers
+from avce_pl.dataset.files.text import read_lines
 from avce_pl.dataset.files.video_datamodule import VideoDataModule
 from avce_pl.dataset.files.video_folders import VIDEO_SUFFIXES, contents, named_folders, numbered
 from avce_pl.dataset.files.video_source import VideoSource
@@ -192,7 +193,7 @@ class AffWild2DataModule(VideoDataModule):
 
 def _read(path: Path) -> pd.DataFrame:
     """The cells of a file of labels."""
-    text = StringIO(path.read_text("utf-8-sig", "replace").rstrip())
+    text = StringIO("\n".join(read_lines(path)))
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # longer lines would lose their ends
         return pd.read_csv(text, dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False)

@@ -10,15 +10,16 @@ from pydantic import Field
 
 from avce_pl.dataset.core.index import FaceIndex
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
-from avce_pl.dataset.files.csv_table import Table
+from avce_pl.dataset.files.csv_table import LIST_SUFFIXES, PARQUET, Table
 from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions
 from avce_pl.dataset.files.reading import Reading
+from avce_pl.dataset.files.text import WINDOWS, find_encoding
 from avce_pl.errors import AvceError
 
 _LISTS = {
-    "train": ("training_list.csv", "training.csv"),
-    "val": ("validation_list.csv", "validation.csv"),
-    "test": ("test_list.csv", "test.csv"),
+    "train": ("training_list", "training"),
+    "val": ("validation_list", "validation"),
+    "test": ("test_list", "test"),
 }
 COLUMNS = {
     "path": ("subdirectory_filepath", "filepath", "path", "image", "image_path", "file_path", "filename", "file"),
@@ -29,6 +30,8 @@ COLUMNS = {
 
 class CsvDataModule(FileDataModule):
     """Images listed in ``training_list.csv`` and ``validation_list.csv`` (or ``training.csv``, ``validation.csv``).
+
+    The lists may also end in ``.tsv`` (cells separated by tabs) or ``.parquet``; see `read_cells`.
 
     A list names its columns in the first line, in any order: the image (``subDirectory_filePath``,
     ``filePath``, ``path`` or ``image``), ``valence`` and ``arousal``; others are ignored. Images lie relative
@@ -74,14 +77,23 @@ class CsvDataModule(FileDataModule):
         """The lists by split, training first."""
         found = {}
         for split, names in _LISTS.items():
-            paths = [self.root / name for name in names if (self.root / name).is_file()]
-            if len(paths) > 1:
-                raise AvceError(f"{self.root} holds both {names[0]} and {names[1]}; remove one of them.")
-            if paths:
-                found[split] = paths[0]
+            files = [f"{name}{suffix}" for name in names for suffix in LIST_SUFFIXES if self._holds(name + suffix)]
+            if len(files) > 1:
+                raise AvceError(f"{self.root} holds both {files[0]} and {files[1]}; remove one of them.")
+            if files:
+                found[split] = self.root / files[0]
             elif split != "test":
-                raise self.missing(f"{names[0]} or {names[1]}")
+                raise self.missing(" or ".join(f"{name}.csv" for name in names))
         return found
+
+    def findings(self) -> list[Finding]:
+        """Lists that are not UTF-8."""
+        text = f"The list is not UTF-8 and is read as {WINDOWS}, an encoding of Windows. Save it as UTF-8 to be sure."
+        paths = [path for path in self.lists().values() if path.suffix.lower() != PARQUET]
+        return [Finding(False, "encoding", path.name, text) for path in paths if find_encoding(path) == WINDOWS]
+
+    def _holds(self, name: str) -> bool:
+        return (self.root / name).is_file()
 
     def _read_list(self, split: str, path: Path, problems: list[Finding]) -> pd.DataFrame:
         table = Table(self.root, path, COLUMNS)

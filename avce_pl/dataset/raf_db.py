@@ -14,6 +14,7 @@ from avce_pl.dataset.core.split_protocol import Finding, Protocol
 from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions
 from avce_pl.dataset.files.folders import doubled, folders, relative
 from avce_pl.dataset.files.reading import Reading
+from avce_pl.dataset.files.text import read_lines
 from avce_pl.errors import AvceError
 
 CODES = {1: 3, 2: 4, 3: 5, 4: 1, 5: 2, 6: 6, 7: 0}
@@ -74,21 +75,17 @@ class RafDbDataModule(FileDataModule):
         rows: list[tuple[str, str, int]] = []
         problems: list[Finding] = []
         where = relative(self.root, self._list)
-        try:
-            lines = self._list.read_text(encoding="utf-8").splitlines()
-        except (UnicodeDecodeError, OSError) as error:
-            raise AvceError(f"{self._list} cannot be read: {error}.") from error
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
+        for number, line in enumerate(read_lines(self._list), start=1):
+            if not line:
                 continue
-            name, _, label = line.strip().partition(" ")
+            name, _, label = line.partition(" ")
             split = name.partition("_")[0]
             if split not in ("train", "test") or re.search(OUTSIDE_ROOT, name):
-                text = f"Line {number}: {line.strip()!r} does not begin with an image such as train_00001.jpg."
+                text = f"Line {number}: {line!r} does not begin with an image such as train_00001.jpg."
                 problems.append(Finding(True, "bad_path", where, text))
             elif not label.strip().isdecimal() or int(label) not in CODES:
                 kind = "label_out_of_range" if label.strip().isdecimal() else "bad_label"
-                text = f"Line {number}: {line.strip()!r} does not end with a label; they are 1 to 7."
+                text = f"Line {number}: {line!r} does not end with a label; they are 1 to 7."
                 problems.append(Finding(True, kind, where, text))
             else:
                 rows.append((f"{images}{name.rpartition('.')[0]}_aligned.jpg", split, CODES[int(label)]))

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from avce_pl.dataset.files.csv_table import Table
+from avce_pl.dataset.files.csv_table import Table, read_cells
 from avce_pl.dataset.files.video_source import VideoReader, VideoSource
 from avce_pl.errors import AvceError
 from avce_pl.prepare.pipeline import prepare
@@ -97,13 +95,12 @@ def _prepare_lists(reader: "CsvDataModule", out: Path, settings: PrepareSettings
     prepared = prepare([source for part in portions.values() for source in part], out, settings, jobs, follow=False)
     for split, path in reader.lists().items():
         listed = Table(reader.root, path, NAMES)
-        cells = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
-        cells = cells.iloc[listed.lines - 2].fillna("")  # the header is line 1
+        cells = read_cells(path).iloc[listed.lines - listed.first_line]
         crops = []
         for source in portions[split]:
             with (out / source.name / FRAMES).open(newline="", encoding="utf-8") as file:
                 crops += [row[0] for row in csv.reader(file)]
         name = listed.names["path"]
         cells[name] = crops
-        atomic_write(out / path.name, cells[cells[name] != ""].to_csv(index=False))
+        atomic_write(out / f"{path.stem}.csv", cells[cells[name] != ""].to_csv(index=False))
     return prepared

@@ -83,6 +83,52 @@ def test_columns_are_found_by_name(root: Path, header: str) -> None:
     assert module(root).fingerprint == expected.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("encoding", "end"),
+    [
+        ("utf-8", "\r\n"),
+        ("utf-8-sig", "\r"),
+        ("utf-16", "\n"),
+        ("utf-16-le", "\r\n"),
+        ("utf-16-be", "\n"),
+        ("cp1252", "\r"),
+    ],
+)
+def test_lists_are_read_in_the_encodings_and_line_ends_of_other_programs(root: Path, encoding: str, end: str) -> None:
+    (root / "train" / "000001.jpg").rename(root / "train" / "Zo\u00eb.jpg")
+    path = root / "training_list.csv"
+    path.write_text(path.read_text().replace("000001.jpg", "Zo\u00eb.jpg"), encoding="utf-8")
+    expected = module(root).fingerprint
+    mark = "\ufeff" if encoding.startswith("utf-16-") else ""
+    path.write_bytes((mark + path.read_text(encoding="utf-8").replace("\n", end)).encode(encoding))
+    assert module(root).fingerprint == expected
+    kinds = [(finding.kind, finding.where) for finding in module(root).findings()]
+    assert kinds == ([("encoding", "training_list.csv")] if encoding == "cp1252" else [])
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".parquet"])
+def test_lists_may_be_tables_of_tabs_or_parquet_files(root: Path, suffix: str) -> None:
+    expected = module(root).fingerprint
+    path = root / "training_list.csv"
+    table = pd.read_csv(path)
+
+    def write(table: pd.DataFrame) -> None:
+        if suffix == ".tsv":
+            table.to_csv(path.with_suffix(suffix), index=False, sep="\t")
+        else:
+            table.assign(pixels=[[1, 2]] * len(table)).to_parquet(path.with_suffix(suffix))
+
+    write(table)
+    assert "holds both" in complaint(root)
+    path.unlink()
+    assert module(root).fingerprint == expected
+    write(table.assign(valence=table["valence"].where(table.index != 1)))
+    place = "Line 3" if suffix == ".tsv" else "Row 2"
+    assert f"{place}: valence '' is not a number." in complaint(root)
+    path.with_suffix(suffix).write_bytes(b"\0\0\0\0")
+    assert ("is not a text file" if suffix == ".tsv" else "is not a whole Parquet file") in complaint(root)
+
+
 def test_scale_divides_the_labels(root: Path) -> None:
     before = module(root).faces.labels
     for name in ("training_list.csv", "validation_list.csv"):
@@ -111,9 +157,19 @@ def test_complains_about_the_list(root: Path) -> None:
     assert "cannot be read as a CSV file" in complaint(root)
     assert "line 3" in complaint(root)
     path.write_text("filePath,valence,arousal\na.jpg,0,0,0\n")
-    assert "cannot be read as a CSV file: Length of header" in complaint(root)
-    path.write_bytes(b"filePath,valence,arousal\n\xff\xfe.jpg,0,0\n")
-    assert "cannot be read as a CSV file" in complaint(root)
+    assert "cannot be read as a CSV file: line 2 has 4 cells, the first has 3." in complaint(root)
+    path.write_text('filePath,valence,arousal\n"a.jpg,0,0\nb.jpg,0,0\n')
+    assert "a quotation mark is never closed" in complaint(root)
+    path.write_bytes(b"\x89PNG\0\0\0\n")
+    assert "is not a text file" in complaint(root)
+    path.write_text("filePath;valence;arousal\na.jpg;0,31;0\n")
+    assert "separates its columns by semicolons" in complaint(root)
+    assert "United Kingdom" in complaint(root)
+    path.write_text("filePath\tvalence\tarousal\na.jpg\t0.31\t0\n")
+    assert "Rename it to .tsv" in complaint(root)
+    for header in ("path,valence,arousal,Valence", "path,valence, valence,arousal", "path,valence,valence,arousal"):
+        path.write_text(f"{header}\na.jpg,0,0,0\n")
+        assert "which are the same name but for case and blanks" in complaint(root)
     path.write_text("filePath,valance,arousal\na.jpg,0,0\n")
     assert complaint(root) == (
         f"{path} has no column valence; its first line names filePath, valance, arousal. "
@@ -130,6 +186,7 @@ def test_complains_about_the_list(root: Path) -> None:
         ("a.jpg,0,", "Line 3: arousal '' is not a number."),
         ("a.jpg", "Line 3: valence '' is not a number."),
         ("a.jpg,0,calm", "Line 3: arousal 'calm' is not a number."),
+        ('a.jpg,"0,31",0', "Line 3: valence '0,31' has a decimal comma. Write all numbers with a point"),
         ("a.jpg,7,0", "Line 3: valence '7' is outside [-1, 1]. If the labels have a larger scale, set "),
         ("a.jpg,70,7", "set dataset.scale=100."),
         ("a.jpg,0,-1.5", "arousal '-1.5' is outside [-1, 1]."),

@@ -155,5 +155,5 @@ def test_what_is_missing_is_named_with_where_to_ask_for_it(root: Path, tmp_path:
     labels(root).write_text("\n\n")
     (tmp_path / "away").rename(root / "basic" / "Image" / "aligned")
     assert complaint(root) == f"{labels(root)} lists no images."
-    labels(root).write_bytes(b"\xff\xfe")
-    assert "cannot be read" in complaint(root)
+    labels(root).write_bytes(b"\x89PNG\0")
+    assert "Line 1: '\u2030PNG\\x00' does not begin with an image" in complaint(root)
