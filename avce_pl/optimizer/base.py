@@ -54,7 +54,7 @@ class OptimizerConfig(ABC):
         self.head_momentum = head_momentum
         self.head_optimizer = head_optimizer
 
-    def trunk(self, parameters: Iterable[Parameter], scale: float = 1.0) -> Adam:
+    def trunk(self, parameters: Iterable[Parameter], scale: float = 1.0) -> Optimizer:
         """Adam for the trunk: those parameters of encoder, compressor and regressor that train.
 
         Args:

@@ -37,6 +37,10 @@ _NOT_THE_RESULT = (
 """Keys that say where and how a run happens, not what its result is."""
 
 
+_IMPLIED = {"method.supervised": "released"}
+"""Settings that version 0.1 did not have, with the value that it computed with: they do not change an identity."""
+
+
 class Retired(NamedTuple):
     """A setting that a class had in an older version.
 
@@ -77,7 +81,7 @@ def settings_identity(config: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             for key, inner in value.items():
                 walk(f"{prefix}.{key}" if prefix else key, inner)
-        else:
+        elif prefix not in _IMPLIED or value != _IMPLIED[prefix]:
             flat[prefix] = value
 
     walk("", config)
