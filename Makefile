@@ -50,14 +50,14 @@ $(BIN)/avce table $(1) $(if $(SWEPT_SEEDS),--seeds $(SWEPT_SEEDS)) --outputs $(O
 endef
 
 # SEEDS=0,1 JOBS=2 ARGS='...' OUTPUTS=...; DATASET=... DATA_ROOT=... WEIGHTS=... for the real data
-table1: $(STAMP)  ## Table 1, Baseline, CAF and AVCE; DATASET=affectnet DATA_ROOT=... for the real data
-	$(call table,table1,table1_baseline table1)
+table1: $(STAMP)  ## Table 1, AVCE, CAF and the other systems; DATASET=affectnet DATA_ROOT=... for the real data
+	$(call table,table1,table1_baseline table1_literature table1)
 
 ablation-table2: $(STAMP)  ## Table 2, two hours on 2 cores; SEEDS=0,1,2 JOBS=2 ARGS='...'; DATASET=aff_wild DATA_ROOT=... for the real data
 	$(call table,table2,table2 table5)
 
-table3: $(STAMP)  ## Table 3, expressions; DATASET=raf_db DATA_ROOT=... for the real data
-	$(call table,table3,table3)
+table3: $(STAMP)  ## Table 3, expressions, AVCE and the other systems; DATASET=raf_db DATA_ROOT=... for the real data
+	$(call table,table3,table3 table3_literature)
 
 table4: $(STAMP)  ## Table 4, backbones; DATASET=aff_wild DATA_ROOT=... for the real data
 	$(call table,table4,table4)

@@ -102,6 +102,8 @@ def test_every_option_trains(path: Path, tiny: list[str], tmp_path: Path, cut_pr
     overrides = [*tiny, f"{group}={option}", "logger=none"]
     if group == "dataset":
         overrides = [*on_small_data(option, tiny, tmp_path / "data", cut_provided), "logger=none"]
+    if (group, option) in (("method", "dacl"), ("method", "dlp")):
+        overrides.append("dataset=synthetic_expression")
     if (group, option) == ("trainer", "ddp"):
         overrides.append("trainer.devices=1")  # two processes are tried as a user starts them, in test_run.py
     one = settings(*overrides)

@@ -219,7 +219,7 @@ def test_every_table_prints_what_is_published_and_has_the_rows_of_its_sweeps(nam
         assert "| 61M" in text
         assert "† as published, on affectnet; not trained here." in text
     if name == "table3":
-        assert table.confusions == [(("avce",), ["a", "b"], [[3, 1], [0, 4]])]
+        assert table.confusions == [(layout.swept[-1], ["a", "b"], [[3, 1], [0, 4]])]
         assert pictures[1].name == "table_confusion.png"
 
 

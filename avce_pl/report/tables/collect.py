@@ -15,7 +15,7 @@ from avce_pl.runs.records import RunRecord, updates
 Runs = Mapping[Row, Sequence[RunRecord]]
 """The finished, comparable runs of every row of a table."""
 
-_ALSO_CHOSEN = {"method": ("crl_formula", "mining", "optimizer")}
+_ALSO_CHOSEN = {"method": ("backbone", "crl_formula", "mining", "optimizer")}
 """Groups that an option of another group chooses too, so that they may differ between the rows of a table."""
 
 

@@ -120,9 +120,11 @@ def read_layout(name: str) -> TableLayout | None:
     for experiment in shown.pop("sweeps", [name]):
         config = _read_yaml(ROOT / "conf" / "experiment" / f"{experiment}.yaml")
         folder = config["name"]
-        sweep = usual | {key: options(value) for key, value in config["hydra"]["sweeper"]["params"].items()}
-        swept |= dict.fromkeys(product(*(sweep[key] for key in shown["rows"])))
-        seeds |= dict.fromkeys(int(seed) for seed in sweep["seed"])
+        params = {key: options(value) for key, value in config["hydra"]["sweeper"]["params"].items()}
+        for method in params.get("method", usual["method"]):
+            sweep = usual | _brought_by(method) | params | {"method": [method]}
+            swept |= dict.fromkeys(product(*(sweep[key] for key in shown["rows"])))
+        seeds |= dict.fromkeys(int(seed) for seed in params["seed"])
     published = pd.read_csv(
         ROOT / "experiments" / "paper" / f"{name}.csv",
         comment="#",
@@ -131,6 +133,13 @@ def read_layout(name: str) -> TableLayout | None:
     )
     shown["metrics"] = {metric: title(metric) for metric in shown["metrics"]}
     return TableLayout(**shown, swept=list(swept), seeds=list(seeds), published=published, folder=folder)
+
+
+def _brought_by(method: str) -> dict[str, list[str]]:
+    """The options of other groups that a method's YAML chooses, by group."""
+    defaults = _read_yaml(ROOT / "conf" / "method" / f"{method}.yaml").get("defaults", [])
+    overrides = ((key, option) for entry in defaults if isinstance(entry, dict) for key, option in entry.items())
+    return {key.removeprefix("override /").partition("@")[0]: [option] for key, option in overrides}
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
