@@ -12,6 +12,7 @@ from avce_pl.dataset.core.index import FaceIndex
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
 from avce_pl.dataset.files.csv_table import LIST_SUFFIXES, PARQUET, Table
 from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions
+from avce_pl.dataset.files.other_names import other_names
 from avce_pl.dataset.files.reading import Reading
 from avce_pl.dataset.files.text import WINDOWS, find_encoding
 from avce_pl.errors import AvceError
@@ -115,7 +116,8 @@ class CsvDataModule(FileDataModule):
         sample = paths.iloc[:100]
 
         def found(prefix: str) -> int:
-            return sum((self.root / (prefix + path)).is_file() for path in sample)
+            missing = [path for path in sample if not (self.root / (prefix + path)).is_file()]
+            return len(sample) - len(missing) + len(other_names(self.root, prefix + pd.Series(missing, dtype=str)))
 
         return max(("", f"{split}/"), key=found)
 

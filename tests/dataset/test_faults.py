@@ -23,11 +23,19 @@ SMALL: dict[str, dict[str, int]] = {
     "afew_va": {"train": 13, "val": 0, "size": 40, "frames": 6},
     "csv": {"train": 6, "val": 4, "size": 40},
 }
-ROOM = {"affectnet_2017": 24, "affectnet_2021": 14, "raf_db": 12, "aff_wild": 9, "aff_wild2": 16, "csv": 14}
+ROOM = {"affectnet_2017": 25, "affectnet_2021": 15, "raf_db": 13, "aff_wild": 9, "aff_wild2": 16, "csv": 16}
 """Training images, or videos, for all faults at once."""
 
-IMAGES = {"missing_image", "truncated_image", "empty_image", "duplicate_image", "wrong_case"}
-NOTES = {"wrong_case", "nested", "headerless", "no_face", "sentinels", "negative_box"}
+NOTES = {
+    "wrong_case",
+    "other_ending",
+    "decomposed_name",
+    "nested",
+    "headerless",
+    "no_face",
+    "sentinels",
+    "negative_box",
+}
 LISTS = {
     "affectnet_2017": "Manually_Annotated_file_lists/training.csv",
     "raf_db": "basic/EmoLabel/list_patition_label.txt",

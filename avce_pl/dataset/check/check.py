@@ -21,6 +21,7 @@ from avce_pl.dataset.check.statistics import count_names, expected_counts, label
 from avce_pl.dataset.core.index import SPLITS
 from avce_pl.dataset.core.split_protocol import Finding
 from avce_pl.dataset.files.datamodule import FileDataModule
+from avce_pl.dataset.files.other_names import name_findings
 from avce_pl.errors import AvceError
 
 MOST_LISTED = 1000
@@ -94,7 +95,7 @@ def check(data: FileDataModule, name: str) -> CheckUp:
         index, faults, renamed = data.examined(index)
         findings += image_findings(index, faults)
         findings += duplicate_findings(index, content_hashes(data.image_root, index.table, faults))
-        findings += [Finding(False, "wrong_case", path, f"It is called {name}.") for path, name in renamed.items()]
+        findings += name_findings(renamed)
     findings += split_findings(index, protocol)
     for why, count in index.dropped.items():
         findings.append(Finding(False, "left_out", reading.places.get(why, ""), f"Left out, {why}: {count:,}."))

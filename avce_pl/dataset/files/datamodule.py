@@ -19,8 +19,9 @@ from avce_pl.dataset.core.datamodule import FaceDataModule, FaceOptions, Positiv
 from avce_pl.dataset.core.index import FaceIndex
 from avce_pl.dataset.core.loading import Images
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
-from avce_pl.dataset.files.image_files import ImageFiles, decode_all, examine_all, other_case
+from avce_pl.dataset.files.image_files import ImageFiles, decode_all, examine_all
 from avce_pl.dataset.files.messages import unusable_images, wrong_labels
+from avce_pl.dataset.files.other_names import other_names
 from avce_pl.dataset.files.reading import Reading
 from avce_pl.dataset.files.video_source import PREPARED_SETTINGS
 from avce_pl.errors import AvceError
@@ -193,11 +194,14 @@ class FileDataModule(FaceDataModule):
 
         Returns:
             The index with `bytes`; each row's fault, "" for none; and listed path -> path in the index, for the files
-            whose names differ from the list in upper and lower case.
+            that have another name, see `other_names`.
         """
         table = index.table
         sizes, faults = examine_all(self.image_root, table)
-        renamed = other_case(self.image_root, table["path"][faults == "missing"])
+        renamed = other_names(self.image_root, table["path"][faults == "missing"])
+        if renamed:
+            listed = set(table["path"])  # such a file is that of another row
+            renamed = {row: path for row, path in renamed.items() if path not in listed}
         names = {table["path"][row]: path for row, path in renamed.items()}
         if renamed:
             rows = list(renamed)

@@ -59,30 +59,6 @@ def examine_all(root: Path, table: pd.DataFrame) -> tuple[NDArray[np.int64], NDA
     return np.array(sizes, np.int64), np.array(faults, np.str_)
 
 
-def other_case(root: Path, paths: "pd.Series[str]") -> dict[int, str]:
-    """Finds missing files under names that differ in upper and lower case only.
-
-    Args:
-        root: Folder that the paths start from.
-        paths: Paths of the missing files, by row.
-
-    Returns:
-        Row -> path of the only such file, for the rows that have one.
-    """
-    listings: dict[str, dict[str, list[str]]] = {}
-    found = {}
-    for row, path in paths.items():
-        folder, _, name = path.rpartition("/")
-        if folder not in listings:
-            listings[folder] = {}
-            if (root / folder).is_dir():
-                for other in os.listdir(root / folder):
-                    listings[folder].setdefault(other.casefold(), []).append(other)
-        if len(names := listings[folder].get(name.casefold(), [])) == 1:
-            found[int(str(row))] = f"{folder}/{names[0]}".lstrip("/")
-    return found
-
-
 class ImageFiles:
     """The images of an index, read, cropped and resized at every access.
 

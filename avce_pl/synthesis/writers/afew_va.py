@@ -14,7 +14,7 @@ AFEW_VA = FaceStyle(labels="afew_va", label_noise=0.0)
 """Films, annotated frame by frame in tenths."""
 
 FAULTS = (
-    {kind: text for kind, text in IMAGE_FAULTS.items() if kind != "wrong_case"}
+    {kind: text for kind, text in IMAGE_FAULTS.items() if kind not in ("wrong_case", "other_ending")}
     | {kind: VIDEO_FAULTS[kind] for kind in ("label_out_of_range", "bad_label", "overlap")}
     | {
         "nested": "folders of clips are doubled, as unpacking leaves them: 01/01",

@@ -49,6 +49,7 @@ IMAGE_FAULTS = {
     "empty_image": "an image file holds no bytes",
     "duplicate_image": "an image file holds the same bytes as another",
     "wrong_case": "a file's name differs from the list's in upper and lower case",
+    "other_ending": "an image file has another ending than in the list",
 }
 """The faults that every layout with image files can have; `damage` puts them in."""
 
@@ -99,7 +100,8 @@ def damage(folder: Path, images: Iterator[str], faults: Collection[str]) -> list
             (folder / other).write_bytes(data)
             name, detail = other, f"the same bytes as {name}"
         else:
-            path = path.rename(path.with_name(path.name.swapcase()))
+            other_name = path.name.swapcase() if kind == "wrong_case" else f"{path.stem}.webp"
+            path = path.rename(path.with_name(other_name))
             detail = f"is called {path.name}"
         injected.append(Injected(kind, name, detail))
     return injected

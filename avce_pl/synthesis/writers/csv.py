@@ -1,6 +1,7 @@
 """The CSV lists that AVCE, CAF and FER-Zoo read."""
 
 import csv
+import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ FAULTS = IMAGE_FAULTS | {
     "bad_label": "an arousal that is no number",
     "duplicate_row": "a line stands in the list twice",
     "overlap": "a training image is listed for validation too",
+    "decomposed_name": "the accents of a file's name are decomposed, as on a Mac, and composed in the list",
 }
 
 _LISTS = {
@@ -89,6 +91,12 @@ def write(
         row = rows[take(images)]
         lists["val"].append(row)
         injected.append(Injected("overlap", row[0], f"is also line {len(lists['val']) + 1} of the validation list"))
+    if "decomposed_name" in faults:
+        path = take(images)
+        name = f"Zo\u00eb {Path(path).name}"
+        (folder / path).rename(folder / "train" / unicodedata.normalize("NFD", name))
+        rows[path][0] = f"train/{name}" if layout == "avce" else name
+        injected.append(Injected("decomposed_name", f"train/{name}", "has another form of e with two dots"))
     for split, listed in lists.items():
         with (folder / _LISTS[layout][split]).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([["subDirectory_filePath", "valence", "arousal"], *listed])
