@@ -37,7 +37,7 @@ def test_it_is_what_one_process_does(results: tuple[Results, Results], kind: str
     one, two = results
     assert len(one["avce for 50 steps"]["losses"]) == 50
     double = {name: expected for name, expected in one.items() if "float32" not in name}
-    assert len(double) == 18
+    assert len(double) == 22
     for name, expected in double.items():
         exact = 1e-9 if name == "no BatchNorm in the heads" else tolerance
         torch.testing.assert_close(
@@ -87,6 +87,6 @@ def test_a_run_of_two_processes_is_whole_and_goes_on_after_a_signal_to_one(tiny:
     assert "Traceback" not in err
     code, out, err = call("run.py", *tiny)
     assert code == 0, err
-    assert "going on from" in out
+    assert "resuming from" in out
     expected, got = weights(undisturbed / FOLDER), weights(tmp_path / "outputs" / FOLDER)
     assert all(torch.equal(value, got[name]) for name, value in expected.items())

@@ -28,6 +28,9 @@ from avce_pl.method.avce import AVCE
 from avce_pl.method.base import Method
 from avce_pl.method.baseline import Baseline
 from avce_pl.method.caf import CAF
+from avce_pl.method.dacl import DACL
+from avce_pl.method.dlp import DLP
+from avce_pl.method.ran import RAN
 from avce_pl.metrics.expression import ExpressionMetrics
 from avce_pl.metrics.valence_arousal import ValenceArousalMetrics
 from avce_pl.mining.debiased import DebiasedMining
@@ -83,6 +86,10 @@ def cases() -> dict[str, tuple[Method, int]]:
         "avce, float32": (avce(), 2),
         "baseline, float32": (Baseline(SmallBackbone(), **rest()), 10),
         "caf, float32": (CAF(SmallBackbone(), **rest()), 10),
+        "dlp": (DLP(SmallBackbone(), **rest(), classes=7, locality_weight=0.5), 2),
+        "dacl": (DACL(SmallBackbone(), **rest(), classes=7, centre_weight=0.5), 2),
+        "ran": (RAN(SmallBackbone(), **rest(), margin=0.5), 2),
+        "shaken": (Baseline(SmallBackbone(), **rest(), supervised="shaken"), 2),
         "caf": (CAF(SmallBackbone(), **rest()), 4),
         "caf from scratch": (CAF(SmallBackbone(), **rest(), batch_norm=True), 4),
     }

@@ -42,8 +42,8 @@ class RegionEncoder(nn.Module):
             )
             for top, left, share in CROPS
         ]
-        maps = cast(Tensor, self.encoder(torch.cat([*regions, image])))
-        return torch.cat(maps.chunk(len(CROPS) + 1), 1)
+        maps = cast(Tensor, self.encoder(torch.stack([*regions, image], 1).flatten(0, 1)))
+        return maps.reshape(-1, (len(CROPS) + 1) * maps.shape[1], *maps.shape[2:])
 
 
 class RegionAttention(nn.Module):
@@ -60,7 +60,7 @@ class RegionAttention(nn.Module):
 
     def weights(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """The regions' features F, (N, k + 1, C), and their first weights μ, (N, k + 1)."""
-        feature = maps.mean((2, 3)).view(len(maps), len(CROPS) + 1, -1)
+        feature = maps.mean((2, 3)).reshape(-1, len(CROPS) + 1, maps.shape[1] // (len(CROPS) + 1))
         return feature, torch.sigmoid(self.first(feature)).squeeze(2)
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -2,7 +2,10 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from reference_literature import LABEL, PREDICTION
@@ -13,6 +16,7 @@ from torch import Tensor
 from avce_pl.backbone.resnet import ResNet
 from avce_pl.errors import AvceError
 from avce_pl.functional.published_losses import attentive_centre_loss, region_bias_loss, shaken_loss, step_centres
+from avce_pl.inference.export import _to_onnx
 from avce_pl.inference.network import InferenceNetwork
 from avce_pl.method.baseline import Baseline
 from avce_pl.method.dacl import DACL
@@ -21,6 +25,8 @@ from avce_pl.method.ran import CROPS, RAN
 from avce_pl.method.seeding import batch_seed
 from avce_pl.optimizer.sgd_step import SGDStep
 from avce_pl.optimizer.step_decay import StepDecay
+from avce_pl.runs.folder import RunFolder
+from avce_pl.runs.specification import Specification
 
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
 ADAM = StepDecay(learning_rate=1e-2, milestones=(99,))
@@ -171,3 +177,15 @@ def test_sgd_steps_the_trunk() -> None:
     assert [optimizer.factor(batch, 6) for batch in range(6)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
     (group,) = optimizer.trunk(torch.nn.Linear(1, 1).parameters()).param_groups
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.9, 5e-4)
+
+
+def test_ran_exports_with_any_number_of_faces(tmp_path: Path) -> None:
+    backbone = ResNet(18)
+    network = InferenceNetwork(backbone, RAN.inference_regressor(backbone, {}), 64).eval()
+    folder = RunFolder(tmp_path, {}, 0, Specification(64, 73, 0.3, ""))
+    session = onnxruntime.InferenceSession(_to_onnx(network, folder).SerializeToString())
+    faces = np.random.default_rng(0).integers(0, 256, (5, 73, 73, 3), np.uint8)
+    for part in (faces[:1], faces):
+        with torch.no_grad():
+            wanted = network(torch.from_numpy(part)).numpy()
+        np.testing.assert_allclose(session.run(None, {"faces": part})[0], wanted, atol=1e-4)
