@@ -1,9 +1,13 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.runs import smallest_run, train
+from tests.support.wandb_files import read_runs
 
 os.environ["WANDB_SILENT"] = "true"
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -11,8 +15,6 @@ os.environ.setdefault("MPLBACKEND", "agg")
 settings.register_profile("ci", deadline=None, derandomize=True)  # the same cases every time; deep draws new ones
 settings.register_profile("deep", deadline=None, max_examples=10_000, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
-
-ROOT = Path(__file__).parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,23 +31,6 @@ def cache(tmp_path_factory) -> Path:
 def tiny(cache: Path, tmp_path: Path) -> list[str]:
     """Overrides for the smallest run there is."""
     return smallest_run(cache, tmp_path / "outputs")
-
-
-def smallest_run(cache: Path, outputs: Path) -> list[str]:
-    """24 training faces, two epochs of three batches."""
-    return [
-        "dataset.train_subjects=3",
-        "dataset.val_subjects=2",
-        "dataset.test_subjects=2",
-        "dataset.images_per_subject=8",
-        "dataset.batch_size=8",
-        f"dataset.cache_dir={cache}",
-        "trainer.max_epochs=2",
-        "trainer.log_every_n_steps=1",
-        "trainer.accelerator=cpu",
-        "logger=none",
-        f"output_root={outputs}",
-    ]
 
 
 @pytest.fixture
@@ -85,18 +70,10 @@ def tracked(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         }
 
 
-def train(overrides: list[str]) -> Path:
-    """Trains in this process; returns the run's folder."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from avce_pl.config.settings import read_settings
-    from avce_pl.training.main import run_row
-
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", overrides)
-    run_row(config)
-    return read_settings(OmegaConf.to_container(config, resolve=True)).folder
+@pytest.fixture(scope="session")
+def runs(tracked: dict[str, Path]) -> dict[str, dict[str, Any]]:
+    """Name of a run of `tracked` -> its summary by W&B, its records by kind, its file and its folder."""
+    return read_runs(tracked)
 
 
 @pytest.fixture

@@ -103,3 +103,9 @@ def test_heavy_solvers_are_imported_lazily() -> None:
             for alias in node.names
         }
         assert not top & {"cvxpy", "cvxpylayers"}, file
+
+
+def test_tests_share_nothing_but_their_support() -> None:
+    for file in Path(__file__).parent.rglob("test_*.py"):
+        shared = {name for name in imports(file) if name.startswith("tests.")}
+        assert all(name.startswith("tests.support.") for name in shared), f"{file.name}: move it to tests/support"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from avce_pl.report.tables.table import make_table
-from tests.test_run import ROOT
+from tests.support.commands import ROOT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from avce_pl.synthesis.writers import write_csv
-from tests.conftest import ROOT
+from tests.support.commands import ROOT
 
 FILES = {"avce_pl/dataset/diary.py": "python", "conf/dataset/diary.yaml": "yaml", "docs/datasets/diary.md": "markdown"}
 FOLDERS = ("avce_pl", "conf", "docs", "experiments", "tests")

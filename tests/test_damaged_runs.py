@@ -13,7 +13,7 @@ from avce_pl.report.pages.report import report_page
 from avce_pl.report.tables.table import make_table
 from avce_pl.runs.folder import open_run
 from avce_pl.runs.predictions import open_runs
-from tests.conftest import train
+from tests.support.runs import train
 
 JSON = {"nothing": b"", "no object": b"[1, 2]\n", "null": b"null\n", "zeros": bytes(200), "noise": b"\xf2\x9d {}"}
 YAML = JSON | {"an attack": b"!!python/object/apply:os.system [false]\n", "a text": b"dataset: none\n"}

@@ -17,7 +17,6 @@ from avce_pl.cli.main import app
 from avce_pl.errors import AvceError
 from avce_pl.report.dashboard import views
 from avce_pl.utils.resources import ROOT
-from tests.test_tracking import runs  # noqa: F401 - the fixture
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def test_a_view_for_every_table(specification) -> None:
     assert {(view["entity"], view["project"]) for view in specification} == {("me", "avce-pl")}
 
 
-def test_every_name_in_it_is_one_that_runs_log(specification, runs) -> None:  # noqa: F811
+def test_every_name_in_it_is_one_that_runs_log(specification, runs) -> None:
     logged = {"epoch"}
     for run in runs.values():
         logged |= {key for item in run["records"]["history"] for key in item["item"]}

@@ -15,7 +15,7 @@ from avce_pl.errors import AvceError
 from avce_pl.face.detectors import build_detector
 from avce_pl.predict.sources import find_sources
 from avce_pl.utils.files import expand_home, find_paths
-from tests.conftest import train
+from tests.support.runs import train
 
 PICTURE = Image.fromarray(np.full((60, 60, 3), 90, np.uint8))
 

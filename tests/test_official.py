@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from reference_official import forward, linear, released, save
 
 from avce_pl import load
 from avce_pl.errors import AvceError
@@ -11,6 +10,7 @@ from avce_pl.inference.import_released import import_official
 from avce_pl.report.model_card import write_model_card
 from avce_pl.runs.folder import open_run
 from avce_pl.training.fine_tuning import source_digest
+from tests.support.reference_official import forward, linear, released, save
 
 
 @pytest.mark.parametrize(("backbone", "legacy"), [("al", True), ("al", False), ("r18", True)])

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.test_run import call, finish, start, weights
+from tests.support.commands import call, finish, start, weights
 
 Results = dict[str, dict[str, Any]]
 FOLDER = "demo/synthetic/avce/al/avce/none/seed_0"
@@ -19,7 +19,7 @@ FOLDER = "demo/synthetic/avce/al/avce/none/seed_0"
 def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Results]:
     """What one process, and two, have made of the cases of `two_processes.py`."""
     folder = tmp_path_factory.mktemp("processes")
-    started = [start("tests/two_processes.py", str(processes), str(folder)) for processes in (1, 2)]
+    started = [start("-m", "tests.support.two_processes", str(processes), str(folder)) for processes in (1, 2)]
     for process in started:
         code, out, err = finish(process)
         assert code == 0, out + err

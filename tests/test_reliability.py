@@ -20,8 +20,8 @@ import torch
 
 from avce_pl.errors import AvceError
 from avce_pl.report.tables.table import make_table
-from tests.conftest import ROOT, smallest_run, train
-from tests.test_run import weights
+from tests.support.commands import ROOT, weights
+from tests.support.runs import smallest_run, train
 
 FOLDER = "demo/synthetic/avce/al/avce/none/seed_0"
 SWEEP = "demo/synthetic/avce/al/none/none"

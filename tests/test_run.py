@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,26 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-ROOT = Path(__file__).parent.parent
-
-
-def start(*arguments: str, **options) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
-
-
-def finish(process: subprocess.Popen, timeout: float = 240) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=timeout)
-    return process.returncode, out, err
-
-
-def call(*arguments: str, **options) -> tuple[int, str, str]:
-    return finish(start(*arguments, **options))
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+from tests.support.commands import ROOT, call, finish, start, weights
 
 
 def test_help_lists_groups_and_imports_no_torch() -> None:
@@ -199,7 +178,7 @@ def test_avce_train_is_run_py_with_two_processes_too(tiny: list[str]) -> None:
 def test_a_training_in_a_thread(tiny: list[str], tmp_path: Path) -> None:
     code = (
         "import sys, threading\n"
-        "from tests.conftest import train\n"
+        "from tests.support.runs import train\n"
         "thread = threading.Thread(target=lambda: print('RESULT', train(sys.argv[1:])))\n"
         "thread.start(); thread.join()\n"
     )

@@ -20,7 +20,7 @@ from avce_pl.inference.network import load_network
 from avce_pl.report.pages.check import check_page
 from avce_pl.runs.folder import open_run
 from avce_pl.training.build import load_run
-from tests.conftest import train
+from tests.support.runs import train
 
 
 class Attack:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_run import call, finish, start
+from tests.support.commands import call, finish, start
 
 ROWS = "demo/synthetic/avce/al/none"
 

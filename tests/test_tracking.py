@@ -17,27 +17,9 @@ from avce_pl.config.settings import read_settings
 from avce_pl.errors import AvceError
 from avce_pl.training import wandb_logger
 from avce_pl.utils.resources import ROOT
+from tests.support.wandb_files import inspect
 
 SCORES = {f"{name}_{part}" for name in ("ccc", "pcc", "rmse", "sagr") for part in ("valence", "arousal", "mean")}
-
-
-def inspect(file: Path, *options: str) -> str:
-    arguments = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *options, str(file)]
-    return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
-
-
-@pytest.fixture(scope="module")
-def runs(tracked: dict[str, Path]) -> dict[str, dict[str, Any]]:
-    """Name of the run -> its summary by W&B, its records by kind, its file and its folder."""
-    found = {}
-    for file in sorted((tracked["al-avce-hard-s0"].parents[6] / "wandb").glob("offline-run-*/*.wandb")):
-        records: dict[str, list[Any]] = {}
-        for line in inspect(file).splitlines():
-            record = json.loads(line)
-            records.setdefault(record["type"], []).append(record[record["type"]])
-        summary = json.loads(inspect(file, "--summary"))
-        found[summary["name"]] = summary | {"records": records, "file": file, "folder": tracked[summary["name"]]}
-    return found
 
 
 def test_one_run_a_row_all_below_one_folder(runs, tracked) -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from reference_official import released, save
 
 from avce_pl.errors import AvceError
 from avce_pl.inference.import_released import import_official
 from avce_pl.training.build import load_run
+from tests.support.reference_official import released, save
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ from PIL import Image
 from avce_pl.config import instantiate
 from avce_pl.errors import AvceError
 from avce_pl.inference.model import load
-from tests.test_run import call
+from tests.support.commands import call
 
 PACKAGE = """
 from torch import nn

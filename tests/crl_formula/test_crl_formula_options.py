@@ -3,7 +3,6 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-import reference
 import torch
 import yaml
 
@@ -19,6 +18,7 @@ from avce_pl.mining.none import NoMining
 from avce_pl.similarity.angle import AngleSimilarity
 from avce_pl.similarity.official import OfficialSimilarity
 from avce_pl.similarity.paper import PaperSimilarity
+from tests.support import reference
 
 X, Y_A, Y_N, LABEL = (
     torch.tensor(v, dtype=torch.float64) for v in (reference.X, reference.Y_A, reference.Y_N, reference.LABEL)

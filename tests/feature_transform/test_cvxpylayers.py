@@ -6,12 +6,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from reference_transforms import capped_simplex_row
 
 from avce_pl.errors import AvceError
 from avce_pl.feature_transform import problems
 from avce_pl.feature_transform.closed_form import ClosedForm
 from avce_pl.feature_transform.cvxpylayers import CvxpyLayers
+from tests.support.reference_transforms import capped_simplex_row
 
 # cvxpylayers hands tensors to numpy in a way that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

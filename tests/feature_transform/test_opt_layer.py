@@ -9,13 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_transforms import sparsemax_row
 
 from avce_pl.errors import AvceError
 from avce_pl.feature_transform.closed_form import ClosedForm
 from avce_pl.feature_transform.kkt import KKT
 from avce_pl.feature_transform.opt_layer import OptLayer, OptLayerTransform
 from avce_pl.feature_transform.statement import build_statement
+from tests.support.reference_transforms import sparsemax_row
 
 
 def normal(*shape, seed=0, scale=1.0):

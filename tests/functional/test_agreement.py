@@ -1,10 +1,10 @@
 import pytest
-import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avce_pl.functional.agreement import ccc, ccc_loss, pcc, pcc_loss
+from tests.support import reference
 
 X, LABEL = (torch.tensor(v, dtype=torch.float64) for v in (reference.X, reference.LABEL))
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)

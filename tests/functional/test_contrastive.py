@@ -1,7 +1,6 @@
 import math
 
 import pytest
-import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from avce_pl.functional.contrastive import (
     views_of_next_face,
 )
 from avce_pl.functional.negatives import NegativeWeights
+from tests.support import reference
 
 X, Y_A, Y_N = (torch.tensor(v, dtype=torch.float64) for v in (reference.X, reference.Y_A, reference.Y_N))
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -1,5 +1,4 @@
 import pytest
-import reference_caf as reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from avce_pl.functional.contrastive_adversarial import (
     otsu_threshold,
     rmse_loss,
 )
+from tests.support import reference_caf as reference
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 # where equal scores part one way or another by rounding, both are right

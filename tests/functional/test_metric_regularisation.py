@@ -1,10 +1,10 @@
 import pytest
-import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avce_pl.functional.metric_regularisation import hold, metric_regularisation_loss, push
+from tests.support import reference
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 rows = st.lists(st.lists(finite, min_size=3, max_size=3), min_size=2, max_size=2)

@@ -2,7 +2,6 @@ import itertools
 import math
 
 import pytest
-import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from avce_pl.functional.negatives import (
     log_negative_mean_exp,
     negative_mean,
 )
+from tests.support import reference
 
 CRITERIA = {
     "all": keep_all,

@@ -13,7 +13,7 @@ from avce_pl.functional.published_losses import (
     shaken_loss,
     step_centres,
 )
-from tests import reference_literature as twin
+from tests.support import reference_literature as twin
 
 LABEL, PREDICTION = (torch.tensor(rows, dtype=torch.float64) for rows in (twin.LABEL, twin.PREDICTION))
 FEATURE = torch.tensor([[0, 0], [1, 0], [0, 2], [3, 3], [4, 3]], dtype=torch.float64)

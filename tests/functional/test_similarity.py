@@ -1,7 +1,6 @@
 import math
 
 import pytest
-import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from avce_pl.functional.similarity import (
     official_angular_similarity,
     valence_sign_differs,
 )
+from tests.support import reference
 
 PAIRWISE = [
     angle,

@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from reference_transforms import sparsemax_row, sparsemax_row_vjp
 
 from avce_pl.functional.simplex import sparsemax
+from tests.support.reference_transforms import sparsemax_row, sparsemax_row_vjp
 
 FIVE = [1.1, 0.9, 0.6, 0.2, 0.0]
 latents = arrays(

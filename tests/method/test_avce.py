@@ -4,7 +4,6 @@ from itertools import combinations
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import BATCHES, N, TinyBackbone, batches, fit
 from torch import Tensor, nn
 
 from avce_pl.crl_formula import avce as avce_formula
@@ -20,6 +19,7 @@ from avce_pl.mining.none import NoMining
 from avce_pl.optimizer.step_decay import StepDecay
 from avce_pl.similarity.paper import PaperSimilarity
 from avce_pl.training.callbacks.contrast import ContrastWatch
+from tests.support.tiny import BATCHES, N, TinyBackbone, batches, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
 

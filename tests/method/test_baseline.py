@@ -2,11 +2,11 @@ import copy
 
 import pytest
 import torch
-from reference import ccc, pcc
-from tiny import BATCHES, TinyBackbone, batches, fit
 
 from avce_pl.method.baseline import Baseline
 from avce_pl.optimizer.step_decay import StepDecay
+from tests.support.reference import ccc, pcc
+from tests.support.tiny import BATCHES, TinyBackbone, batches, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
 

@@ -1,9 +1,7 @@
 import copy
 
 import pytest
-import reference_caf
 import torch
-from tiny import BATCHES, TinyBackbone, batches, fit
 from torch import Tensor, nn
 
 from avce_pl.backbone.alexnet import AlexNet
@@ -11,6 +9,8 @@ from avce_pl.backbone.resnet import ResNet
 from avce_pl.errors import AvceError
 from avce_pl.method.caf import CAF
 from avce_pl.optimizer.step_decay import StepDecay
+from tests.support import reference_caf
+from tests.support.tiny import BATCHES, TinyBackbone, batches, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
 

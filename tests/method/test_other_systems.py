@@ -8,9 +8,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from reference_literature import LABEL, PREDICTION
-from reference_literature import locality_loss as slow_locality
-from tiny import TinyBackbone, batches, fit
 from torch import Tensor
 
 from avce_pl.backbone.resnet import ResNet
@@ -27,6 +24,9 @@ from avce_pl.optimizer.sgd_step import SGDStep
 from avce_pl.optimizer.step_decay import StepDecay
 from avce_pl.runs.folder import RunFolder
 from avce_pl.runs.specification import Specification
+from tests.support.reference_literature import LABEL, PREDICTION
+from tests.support.reference_literature import locality_loss as slow_locality
+from tests.support.tiny import TinyBackbone, batches, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
 ADAM = StepDecay(learning_rate=1e-2, milestones=(99,))

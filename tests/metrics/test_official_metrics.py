@@ -1,8 +1,8 @@
 import pytest
-from reference_transforms import official_agreement
 from test_valence_arousal import LABEL, X, assert_equal, expected, samples, stream
 
 from avce_pl.metrics.official import OfficialMetrics
+from tests.support.reference_transforms import official_agreement
 
 
 def test_reference_values():

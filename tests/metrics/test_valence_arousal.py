@@ -8,11 +8,11 @@ import torch
 import torch.multiprocessing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_transforms import agreement
 
 from avce_pl.errors import AvceError
 from avce_pl.metrics.official import OfficialMetrics
 from avce_pl.metrics.valence_arousal import ConstantPredictionWarning, ValenceArousalMetrics
+from tests.support.reference_transforms import agreement
 
 NAMES = ("ccc", "pcc", "rmse", "sagr")
 X = torch.tensor([[0.3, 0.4], [-0.2, 0.1], [0.5, -0.5], [0, 0.6]], dtype=torch.float64)

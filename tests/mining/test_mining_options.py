@@ -1,10 +1,10 @@
 import pytest
-import reference
 import torch
 
 from avce_pl.mining.debiased import DebiasedMining
 from avce_pl.mining.hard import HardMining
 from avce_pl.mining.none import NoMining
+from tests.support import reference
 
 SCORES = torch.tensor([1.1207783791, 1.0818352644, 1.6868629150, 0.8264519567], dtype=torch.float64)
 OPTIONS = {

@@ -18,7 +18,7 @@ from avce_pl.errors import AvceError
 from avce_pl.report.pages.report import report_page, write_report
 from avce_pl.report.pages.run_facts import POINTS, curves
 from avce_pl.utils.resources import ROOT
-from tests.report.browser import CHROMIUM, Browser
+from tests.support.browser import CHROMIUM, Browser
 
 HACK = "document.title='hacked'"
 HOSTILE = f"<img src=x onerror={HACK}>"

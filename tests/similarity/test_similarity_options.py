@@ -1,10 +1,10 @@
 import pytest
-import reference
 import torch
 
 from avce_pl.similarity.angle import AngleSimilarity
 from avce_pl.similarity.official import OfficialSimilarity
 from avce_pl.similarity.paper import PaperSimilarity
+from tests.support import reference
 
 X, Y_A, Y_N = (torch.tensor(v, dtype=torch.float64) for v in (reference.X, reference.Y_A, reference.Y_N))
 OPTIONS = {

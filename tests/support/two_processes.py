@@ -1,6 +1,6 @@
 """Trains small networks with every method, formula and mining; started by `test_processes.py` with 1 or 2 processes.
 
-python tests/two_processes.py PROCESSES FOLDER
+python -m tests.support.two_processes PROCESSES FOLDER
 """
 
 import sys
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from tiny import Rows
 from torch import nn
 
 from avce_pl.backbone.base import Backbone
@@ -39,6 +38,7 @@ from avce_pl.mining.none import NoMining
 from avce_pl.optimizer.step_decay import StepDecay
 from avce_pl.similarity.paper import PaperSimilarity
 from avce_pl.training.callbacks.agreement import Agreement
+from tests.support.tiny import Rows
 
 ROWS, BATCH = 45, 8
 """5 batches an epoch; 45 rows to evaluate are parts of 4 and of 3."""

@@ -2,7 +2,7 @@
 
 import math
 
-from tests.reference import mean
+from tests.support.reference import mean
 
 EPS = 1e-8  # of the package's correlations, see avce_pl/functional/agreement.py
 LABEL = [[0.1, 0.2], [0.5, -0.1], [-0.3, 0.4], [0.8, 0.0]]

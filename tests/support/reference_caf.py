@@ -3,7 +3,7 @@
 import math
 from itertools import pairwise
 
-from reference import mean, norm
+from tests.support.reference import mean, norm
 
 
 def otsu(values):
