@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from avce_pl.inference.model import load
 
-__all__ = ["load"]
+__all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> object:
@@ -13,4 +13,8 @@ def __getattr__(name: str) -> object:
         from avce_pl.inference.model import load
 
         return load
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("avce-pl")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

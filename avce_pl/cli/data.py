@@ -11,7 +11,7 @@ from avce_pl.cli.arguments import require_writable
 from avce_pl.errors import AvceError
 from avce_pl.face.detectors import describe_detectors
 from avce_pl.utils.files import atomic_path
-from avce_pl.utils.resources import ROOT
+from avce_pl.utils.resources import ROOT, TRAIN
 
 data = typer.Typer(no_args_is_help=True, help="Data sets: check them, cut faces out of videos, make procedural ones.")
 
@@ -76,7 +76,7 @@ def synthesize(
         typer.echo(f"wrote {out}")
         dataset = LAYOUTS[layout].dataset
         if (ROOT / "conf" / "dataset" / f"{dataset}.yaml").exists():
-            typer.echo(f"train on it with: python run.py dataset={dataset} root={out}")
+            typer.echo(f"train on it with: {TRAIN} dataset={dataset} root={out}")
 
 
 @data.command()

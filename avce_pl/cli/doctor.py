@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from avce_pl.utils.resources import TRAIN
 from avce_pl.utils.wandb_key import has_key
 
 Finding = tuple[str, bool, str, str]  # what, whether it is well, what was found, the fix
@@ -99,7 +100,7 @@ def _write_access(what: str, folder: Path) -> Finding:
         with tempfile.NamedTemporaryFile(dir=parent):
             pass
     except OSError as error:
-        fix = f"Give python run.py another place: output_root=/some/folder ({error.strerror})."
+        fix = f"Give {TRAIN} another place: output_root=/some/folder ({error.strerror})."
         return f"writing to {what}", False, f"{parent} is not writable", fix
     return f"writing to {what}", True, str(folder), ""
 

@@ -13,11 +13,22 @@ from avce_pl.errors import AvceError
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import avce_pl
+
+        typer.echo(avce_pl.__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     trust: Annotated[
         list[str] | None, typer.Option(help="A package of your own whose classes a run may name; may be repeated.")
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Train, evaluate and use models of valence and arousal from faces."""
     if trust:

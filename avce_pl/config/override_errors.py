@@ -8,11 +8,9 @@ from pathlib import Path
 import yaml
 
 from avce_pl.errors import AvceError
-from avce_pl.utils.resources import ROOT
+from avce_pl.utils.resources import ROOT, TRAIN
 
 CONF = ROOT / "conf"
-TRAIN = "python run.py" if (ROOT / "run.py").is_file() else "avce train"
-"""The command that trains, in a checkout and in an installed wheel."""
 
 
 HELP = """AVCE-PL: train and evaluate valence/arousal models.

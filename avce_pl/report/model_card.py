@@ -13,6 +13,7 @@ from avce_pl.report.statistics import RESAMPLES, Interval, intervals, resampling
 from avce_pl.report.tables.contrast import contrast_state, describe_contrast
 from avce_pl.runs.predictions import read_predictions
 from avce_pl.runs.records import OPTIMISTIC, is_procedural, read_config, read_metrics, tested_on_validation
+from avce_pl.utils.resources import TRAIN
 
 _TERMS = (
     "provided by its owners on request under a licence agreement, usually for non-commercial research only; the faces "
@@ -42,7 +43,7 @@ def write_model_card(folder: Path) -> Path:
 
 def _card(folder: Path) -> str:
     if not (folder / "config.yaml").is_file():
-        raise AvceError(f"{folder} holds no run. Give the folder that `python run.py` printed at its end.")
+        raise AvceError(f"{folder} holds no run. Give the folder that `{TRAIN}` printed at its end.")
     config = read_config(folder)
     if config["dataset"]["name"] == "official":
         return _imported(config)

@@ -10,6 +10,7 @@ from avce_pl.image.size import resize_side
 from avce_pl.runs.identity import run_digest
 from avce_pl.runs.records import read_config, read_identity, read_metrics
 from avce_pl.runs.specification import DEFAULT_MARGIN, Specification
+from avce_pl.utils.resources import TRAIN
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def open_run(path: Path | str) -> RunFolder:
     if not (path / "config.yaml").is_file() or not (path / "checkpoints" / "best.ckpt").is_file():
         raise AvceError(
             f"{path} holds no trained run (config.yaml and checkpoints/best.ckpt). Give the folder that "
-            "`python run.py` printed at its end."
+            f"`{TRAIN}` printed at its end."
         )
     config = read_config(path)
     dataset, image_size = config["dataset"], int(config["dataset"]["image_size"])

@@ -10,6 +10,7 @@ import pandas as pd
 
 from avce_pl.errors import AvceError
 from avce_pl.runs.records import is_procedural, read_metrics, read_records
+from avce_pl.utils.resources import TRAIN
 
 METHODS = {"baseline": "Baseline", "caf": "CAF", "avce": "AVCE"}
 """The paper's names, in the order of its figures."""
@@ -54,7 +55,7 @@ def open_runs(folders: Sequence[Path]) -> list[Run]:
             raise AvceError(f"{folder} is given twice.")
         record = read_metrics(folder)
         if not record:
-            raise AvceError(f"{folder} holds no finished run. Give folders that `python run.py` printed at its end.")
+            raise AvceError(f"{folder} holds no finished run. Give folders that `{TRAIN}` printed at its end.")
         if "classes" in record["data"]:
             raise AvceError(f"{folder} predicts expressions; these figures need valence and arousal.")
         found.append((folder, record, read_predictions(folder)))
@@ -100,7 +101,7 @@ def runs_of_sweep(folder: Path) -> tuple[list[Path], list[str]]:
             rows.setdefault(record.row(record.choices), record.folder)
     if not rows:
         raise AvceError(
-            f"There is no finished run in {folder}. Train some with python run.py -m experiment=figures, or say which "
+            f"There is no finished run in {folder}. Train some with {TRAIN} -m experiment=figures, or say which "
             "runs with --name NAME or --runs FOLDER."
         )
     return list(rows.values()), notes

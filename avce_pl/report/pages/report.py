@@ -17,7 +17,7 @@ from avce_pl.report.tables.layout import MISSING, read_layout
 from avce_pl.report.tables.picture import draw_table
 from avce_pl.report.tables.table import make_table, read_table_records
 from avce_pl.runs.records import OPTIMISTIC, RunRecord, is_procedural, read_records, short_name, tested_on_validation
-from avce_pl.utils.resources import ROOT
+from avce_pl.utils.resources import ROOT, TRAIN
 
 _LISTED = 200
 _PROCEDURAL = "procedural faces, not comparable with published numbers"
@@ -39,7 +39,7 @@ def report_page(outputs: Path) -> str:
     figures, measurements = list(_figures(outputs)), list(_measurements(outputs))
     if not (records or figures or measurements):
         raise AvceError(
-            f"{outputs} holds no runs, figures or measurements. Run `python run.py` first, or say "
+            f"{outputs} holds no runs, figures or measurements. Run `{TRAIN}` first, or say "
             "where the output_root is with --outputs FOLDER."
         )
     runs = [record for found in records.values() for record in found]

@@ -16,6 +16,7 @@ from avce_pl.report.tables.collect import has_few_updates
 from avce_pl.report.tables.contrast import contrast_of_runs
 from avce_pl.report.tables.layout import MISSING, Row, TableLayout, plain_layout, read_layout
 from avce_pl.runs.records import PATTERN, RunRecord, is_procedural, read_records, tested_on_validation
+from avce_pl.utils.resources import TRAIN
 
 PUBLISHED = "†"
 """Marks a row that is not trained here."""
@@ -240,7 +241,7 @@ def make_table(name: str, outputs: Path, dataset: str | None = None, seeds: Sequ
         there = sorted(path.name for path in outputs.glob("*") if any(path.glob(PATTERN)))
         known = f"There are: {', '.join(there)}." if there else "The folder holds no runs."
         raise AvceError(
-            f"{outputs / name} holds no runs. {known} Run `python run.py -m experiment={name}` first (`make help` "
+            f"{outputs / name} holds no runs. {known} Run `{TRAIN} -m experiment={name}` first (`make help` "
             "lists the tables of the paper), or say where its output_root is with --outputs FOLDER."
         )
     found = sorted({record.choices["dataset"] for record in records})
