@@ -42,7 +42,8 @@ class CsvDataModule(FileDataModule):
     Args:
         root: Folder of the lists.
         protocol: There is one: the lists' own splits.
-        scale: Labels are divided by it: 1 for labels in [-1, 1], 10 for [-10, 10].
+        scale: Half the width of the labels' scale: 1 for labels in [-1, 1], 10 for [-10, 10], 4 for 1 to 9.
+        centre: Its neutral value, 5 for 1 to 9: a label is (value - centre) / scale.
         options: See `FileDataModule`.
     """
 
@@ -53,10 +54,12 @@ class CsvDataModule(FileDataModule):
         root: str | None,
         protocol: Literal["csv"] = "csv",
         scale: Annotated[float, Field(gt=0)] = 1.0,
+        centre: float = 0.0,
         **options: Unpack[FileOptions],
     ) -> None:
         super().__init__(root, protocol, **options)
         self.scale = scale
+        self.centre = centre
 
     def annotations(self) -> list[Path]:
         """The lists that exist, training first."""
@@ -65,8 +68,8 @@ class CsvDataModule(FileDataModule):
         return list(self.lists().values())
 
     def settings(self) -> dict[str, Any]:
-        """`scale`."""
-        return {"scale": self.scale}
+        """`scale` and `centre`."""
+        return {"scale": self.scale, "centre": self.centre}
 
     def read(self) -> Reading:
         """Reads the lists, training first."""
@@ -102,11 +105,12 @@ class CsvDataModule(FileDataModule):
         labels = {}
         for column in ("valence", "arousal"):
             number = pd.Series(table.numbers(column))
-            wrong = number.abs() > self.scale
+            wrong = (number - self.centre).abs() > self.scale
             if wrong.any():
-                text = f"is outside [-{self.scale:g}, {self.scale:g}]. {_advice(number, self.scale)}"
+                low, high = self.centre - self.scale, self.centre + self.scale
+                text = f"is outside [{low:g}, {high:g}]. {_advice(number[wrong], number)}"
                 table.refuse(wrong, "label_out_of_range", column, text)
-            labels[column] = number / self.scale
+            labels[column] = (number - self.centre) / self.scale
         problems += table.problems
         rows = pd.DataFrame({"path": self._folder(split, images[table.sound]) + images, "split": split, **labels})
         return rows[table.sound]
@@ -122,8 +126,11 @@ class CsvDataModule(FileDataModule):
         return max(("", f"{split}/"), key=found)
 
 
-def _advice(labels: "pd.Series[float]", scale: float) -> str:
-    largest = labels.abs().max()
-    if labels[labels.abs() > scale].isin([-2, -5]).all():
+def _advice(outside: "pd.Series[float]", labels: "pd.Series[float]") -> str:
+    if outside.isin([-2, -5]).all():
         return "-2 and -5 mark faces without a label in AffectNet and Aff-Wild2; remove those lines."
-    return f"If the labels have a larger scale, set dataset.scale={10 ** np.ceil(np.log10(largest)):g}."
+    scale = f"If the labels have a larger scale, set dataset.scale={10 ** np.ceil(np.log10(labels.abs().max())):g}."
+    centre = "If its neutral value is not 0, set both dataset.centre and dataset.scale: 5 and 4 for labels from 1 to 9."
+    if labels.min() < 0:
+        return scale
+    return centre if labels.min() > 0 else f"{scale} {centre}"

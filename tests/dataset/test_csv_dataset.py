@@ -137,6 +137,33 @@ def test_scale_divides_the_labels(root: Path) -> None:
     np.testing.assert_allclose(module(root, scale=10.0).faces.labels, before, atol=1e-7)
 
 
+def test_centre_and_scale_read_scales_whose_neutral_value_is_not_0(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = module(root).faces.labels
+    assert not caplog.records
+    for name in ("training_list.csv", "validation_list.csv"):
+        table = pd.read_csv(root / name)
+        edit(root, name, valence=table["valence"] * 4 + 5, arousal=table["arousal"] * 4 + 5)
+    assert "set both dataset.centre and dataset.scale: 5 and 4 for labels from 1 to 9" in complaint(root)
+    assert "dataset.scale=10" not in complaint(root)
+    for _ in range(2):
+        _ = module(root, scale=10.0).faces
+    said = [record.getMessage().split(": ")[1] for record in caplog.records]
+    assert said == ["No valence is negative", "No arousal is negative"], "once"
+    np.testing.assert_allclose(module(root, centre=5.0, scale=4.0).faces.labels, before, atol=1e-6)
+
+
+def test_pictures_of_12_bits_in_16_are_noted(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for path in [*(root / "train").iterdir(), *(root / "val").iterdir()]:
+        picture = cv2.imread(str(path))
+        assert picture is not None
+        path.write_bytes(cv2.imencode(".png", picture.astype(np.uint16) * 16)[1].tobytes())
+    _ = module(root).faces
+    (record,) = caplog.records
+    assert "18 of 18 pictures that were looked at use less than a quarter" in record.getMessage()
+
+
 def test_complains_about_the_folder(root: Path) -> None:
     with pytest.raises(AvceError, match="root=FOLDER"):
         CsvDataModule(None)

@@ -96,6 +96,7 @@ def check(data: FileDataModule, name: str) -> CheckUp:
         findings += image_findings(index, faults)
         findings += duplicate_findings(index, content_hashes(data.image_root, index.table, faults))
         findings += name_findings(renamed)
+        findings += data.notes(index, faults)
     findings += split_findings(index, protocol)
     for why, count in index.dropped.items():
         findings.append(Finding(False, "left_out", reading.places.get(why, ""), f"Left out, {why}: {count:,}."))

@@ -1,7 +1,7 @@
 """Findings about rows and images: what is wrong with them, or worth knowing."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from avce_pl.dataset.check.statistics import Shift, count_names
-from avce_pl.dataset.core.index import BOX, SPLITS, FaceIndex
+from avce_pl.dataset.core.index import BOX, EXPRESSION_NAMES, LABELS, SPLITS, FaceIndex
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
 from avce_pl.utils.progress import track
 
@@ -68,15 +68,31 @@ def split_findings(index: FaceIndex, protocol: Protocol) -> Iterator[Finding]:
 
 
 def duplicate_findings(index: FaceIndex, contents: "pd.Series[str]") -> Iterator[Finding]:
-    """Different files with the same content; a fault, except within one video, where pictures may not change."""
+    """Different files with the same content; a fault, except within one video, where pictures may not change.
+
+    If their labels differ, this is a fault of its own.
+    """
     for rows in contents[contents.duplicated(keep=False)].groupby(contents).groups.values():
-        (original, home, film), *others = index.table.loc[rows, ["path", "split", "video"]].to_numpy().tolist()
-        for path, split, video in others:
+        columns = ["path", "split", "video", *LABELS, "expression"]
+        (original, home, film, *label), *others = index.table.loc[rows, columns].to_numpy(object).tolist()
+        for path, split, video, *other in others:
             if (same_video := video != "" and video == film) or split == home:
                 yield Finding(not same_video, "duplicate_image", path, f"The same bytes as {original}.")
             else:
                 detail = f"This {split} image is the same as the {home} image {original}."
                 yield Finding(True, "duplicate_across_splits", path, detail)
+            if not same_video and not np.array_equal(np.array(label, float), np.array(other, float), equal_nan=True):
+                detail = (
+                    f"The same bytes as {original} with other labels: {_labels(other)} here, {_labels(label)} there."
+                )
+                yield Finding(True, "conflicting_labels", path, detail)
+
+
+def _labels(values: Sequence[float]) -> str:
+    valence, arousal, expression = values
+    plane = "" if np.isnan(valence) else f"valence {valence:.2f}, arousal {arousal:.2f}"
+    name = EXPRESSION_NAMES[int(expression)] if expression >= 0 else ""
+    return ", ".join(filter(None, (plane, name)))
 
 
 def content_hashes(root: Path, table: pd.DataFrame, faults: NDArray[np.str_]) -> "pd.Series[str]":

@@ -1,6 +1,7 @@
 """Data sets of image files: checked once before training, then decoded whenever they are needed."""
 
 import json
+import logging
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
@@ -17,9 +18,10 @@ from pydantic import Field
 from avce_pl.dataset.core.cache import ImageArray, cached, digest, write_images
 from avce_pl.dataset.core.datamodule import FaceDataModule, FaceOptions, Positive
 from avce_pl.dataset.core.index import FaceIndex
+from avce_pl.dataset.core.label_notes import label_notes
 from avce_pl.dataset.core.loading import Images
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
-from avce_pl.dataset.files.image_files import ImageFiles, decode_all, examine_all
+from avce_pl.dataset.files.image_files import ImageFiles, decode_all, examine_all, narrow_pictures
 from avce_pl.dataset.files.messages import unusable_images, wrong_labels
 from avce_pl.dataset.files.other_names import other_names
 from avce_pl.dataset.files.reading import Reading
@@ -28,6 +30,11 @@ from avce_pl.errors import AvceError
 from avce_pl.image import crop
 from avce_pl.synthesis.writers.base import PROCEDURAL
 from avce_pl.utils.text import enumerate_names
+
+log = logging.getLogger(__name__)
+
+_PICTURES = 100  # looked at for notes
+_PICTURE_SIDE = 64
 
 
 class FileOptions(FaceOptions, total=False):
@@ -251,8 +258,22 @@ class FileDataModule(FaceDataModule):
         key = digest(type(self).__name__, str(self.root.resolve()), self.protocol, self.settings(), files)
         return self.cache_dir / f"index-{key}"
 
+    def notes(self, index: FaceIndex, faults: NDArray[np.str_]) -> list[Finding]:
+        """What is plausible but probably not meant: of the labels, and of some pictures.
+
+        Args:
+            index: All rows, as `examined` gives them.
+            faults: (N,) each row's fault, "" for none.
+        """
+        usable = np.flatnonzero(faults == "")
+        rows = np.random.default_rng(0).permutation(usable)[:_PICTURES]
+        files = ImageFiles(self.image_root, index.table, _PICTURE_SIDE, self.margin, self.cache_dir)
+        return [*label_notes(index.table), *narrow_pictures(files, rows.tolist())]
+
     def _build_index(self, folder: Path) -> None:
         index, faults, _ = self.examined(self.read_all())
+        for note in self.notes(index, faults):
+            log.warning("%s: %s", self.root, note.detail)
         index.save(folder)
         bad = pd.DataFrame({"row": np.arange(len(faults)), "path": index.table["path"], "fault": faults})
         bad[faults != ""].to_csv(folder / "bad_images.csv", index=False)

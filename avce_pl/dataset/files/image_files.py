@@ -11,12 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from avce_pl.dataset.core.index import BOX
+from avce_pl.dataset.core.split_protocol import Finding
 from avce_pl.errors import AvceError
 from avce_pl.image.crop import Box, crop_face, misplaced
 from avce_pl.image.decode import decode, is_cut_jpeg
 from avce_pl.utils.progress import track
 
 _AT_A_TIME = 256
+_NARROW = 64  # of 256 levels
 
 
 def examine(path: Path, box: tuple[int, int, int, int] = (0, 0, 0, 0)) -> tuple[int, str]:
@@ -112,6 +114,19 @@ class ImageFiles:
                 f"{self.checked} so that all images are checked again, and start again."
             )
         return crop_face(image, _face(self.boxes[row].tolist()), self.side, self.margin)
+
+
+def narrow_pictures(files: ImageFiles, rows: Sequence[int]) -> list[Finding]:
+    """A note if most of some pictures use less than a quarter of the range of brightness."""
+    darkest, brightest = np.array([np.percentile(files[row], (1, 99)) for row in rows]).reshape(-1, 2).T
+    narrow = int((brightest - darkest < _NARROW).sum())
+    if narrow <= len(rows) / 2:
+        return []
+    text = (
+        f"{narrow} of {len(rows)} pictures that were looked at use less than a quarter of the range of brightness; "
+        "pictures of 12 bits in files of 16 look so. Write them again with their full range."
+    )
+    return [Finding(False, "narrow_range", "", text)]
 
 
 def decode_all(files: ImageFiles) -> Iterator[NDArray[np.uint8]]:

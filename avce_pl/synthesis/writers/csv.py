@@ -16,8 +16,13 @@ FAULTS = IMAGE_FAULTS | {
     "bad_label": "an arousal that is no number",
     "duplicate_row": "a line stands in the list twice",
     "overlap": "a training image is listed for validation too",
+    "no_negative": "no arousal is negative, as on a scale from 0 to 1",
+    "one_value": "most rows have the same valence",
     "decomposed_name": "the accents of a file's name are decomposed, as on a Mac, and composed in the list",
 }
+
+_AXES = {"no_negative": "arousal", "one_value": "valence"}
+"""Faults of a whole axis."""
 
 _LISTS = {
     "avce": {"train": "training_list.csv", "val": "validation_list.csv", "test": "test_list.csv"},
@@ -67,9 +72,16 @@ def write(
             save_image(folder / split / name, rendered.image)
             path = f"{split}/{name}" if layout == "avce" else name
             lists[split].append([path, *(f"{value:.3f}" for value in face.label)])
+    listed = [row for rows in lists.values() for row in rows]
+    for row in listed:
+        if "no_negative" in faults:
+            row[2] = f"{(float(row[2]) + 1) / 2:.3f}"
+    for row in listed[: len(listed) * 3 // 4]:
+        if "one_value" in faults:
+            row[1] = "0.000"
+    injected = [Injected(kind, axis, FAULTS[kind]) for kind, axis in _AXES.items() if kind in faults]
     images = iter([f"train/{Path(row[0]).name}" for row in lists["train"]])
     rows = {row[0]: row for row in lists["train"]}
-    injected = []
 
     def inject(kind: str, valence: str | None = None, arousal: str | None = None) -> None:
         row = rows[take(images)]
@@ -97,7 +109,7 @@ def write(
         (folder / path).rename(folder / "train" / unicodedata.normalize("NFD", name))
         rows[path][0] = f"train/{name}" if layout == "avce" else name
         injected.append(Injected("decomposed_name", f"train/{name}", "has another form of e with two dots"))
-    for split, listed in lists.items():
+    for split, rows_of_split in lists.items():
         with (folder / _LISTS[layout][split]).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([["subDirectory_filePath", "valence", "arousal"], *listed])
+            csv.writer(file).writerows([["subDirectory_filePath", "valence", "arousal"], *rows_of_split])
     return injected + damage(folder, images, faults)
