@@ -218,6 +218,7 @@ def test_every_table_prints_what_is_published_and_has_the_rows_of_its_sweeps(nam
         assert "3.65M" in text
         assert "| 61M" in text
         assert "† as published, on affectnet; not trained here." in text
+        assert "Jang et al. is published only: Face-SSD is a detector" in text
     if name == "table3":
         assert table.confusions == [(layout.swept[-1], ["a", "b"], [[3, 1], [0, 4]])]
         assert pictures[1].name == "table_confusion.png"

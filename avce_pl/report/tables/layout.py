@@ -41,6 +41,7 @@ class TableLayout:
             ``experiments/paper/settings.yaml``.
         folder: The ``name`` of its runs, part of their folders' path; another table's runs may have the same.
         only: The options of its runs, by group, where the folder holds other runs too.
+        remarks: Sentences about rows that are published only, or that differ from what the table's paper printed.
         least_updates: Rows that were trained from scratch on fewer batches are marked as meaningless; 0 for no limit
             and no column of updates.
     """
@@ -59,6 +60,7 @@ class TableLayout:
     settings: Mapping[str, Any] = field(default_factory=dict)
     folder: str = ""
     only: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
     least_updates: int = 0
 
     def published_of(self, row: Row) -> dict[str, Any]:

@@ -279,6 +279,7 @@ def _table(layout: TableLayout, dataset: str, records: Sequence[RunRecord], seed
     notes = [*warnings, *table_notes.notes(layout, records, runs, other, lines, seeds or layout.seeds)]
     if literature:
         notes.append(f"{PUBLISHED} as published, on {layout.dataset}; not trained here.")
+    notes += layout.remarks
     return ResultTable(
         layout,
         dataset,
