@@ -63,9 +63,12 @@ def read_film(path: Path, start: int = 0) -> Iterator[FilmFrame]:
     Raises:
         AvceError: the file is missing or not a film, or not one frame can be decoded.
     """
+    from av.video.reformatter import VideoReformatter
+
+    reformatter = VideoReformatter()  # one for all frames: `VideoFrame.to_ndarray` sets one up for each
     for number, (time, frame) in enumerate(_decode(path)):
         if number >= start:
-            yield FilmFrame(time, None if frame is None else _picture(frame))
+            yield FilmFrame(time, None if frame is None else _picture(frame, reformatter))
 
 
 def _decode(path: Path) -> Iterator[tuple[float, Any]]:
@@ -112,8 +115,8 @@ def _is_cut(path: Path) -> bool:
     return start[:4] == b"RIFF" and int.from_bytes(start[4:], "little") + 8 > path.stat().st_size
 
 
-def _picture(frame: Any) -> NDArray[np.uint8]:
-    image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+def _picture(frame: Any, reformatter: Any) -> NDArray[np.uint8]:
+    image: NDArray[np.uint8] = reformatter.reformat(frame, format="rgb24").to_ndarray()
     turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
