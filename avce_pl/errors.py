@@ -11,7 +11,7 @@ class AvceError(Exception):
     exit_code = 1
 
 
-class Interrupted(AvceError):  # noqa: N818 - it is no fault
+class Interrupted(AvceError):  # noqa: N818 - not a fault
     """The run was asked to stop (Ctrl-C, SIGTERM) and has saved its state; exit code 128 + the signal's number."""
 
     def __init__(self, text: str, exit_code: int) -> None:

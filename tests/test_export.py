@@ -109,7 +109,7 @@ def test_what_cannot_be_exported_or_loaded_is_a_sentence(trained: Path, exported
     with pytest.raises(AvceError, match=r"cannot be written"):
         export_onnx(trained, tmp_path / "file" / "x.onnx")
     (tmp_path / "cut.onnx").write_bytes(exported.read_bytes()[:1000])
-    with pytest.raises(AvceError, match="damaged or no ONNX file"):
+    with pytest.raises(AvceError, match="damaged or not an ONNX file"):
         load(tmp_path / "cut.onnx")
     with pytest.raises(AvceError, match=r"There is no file .*nowhere.onnx"):
         load(tmp_path / "nowhere.onnx")

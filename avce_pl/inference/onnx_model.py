@@ -27,7 +27,7 @@ def open_onnx(path: Path) -> tuple[Specification, Callable[[NDArray[np.uint8]], 
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a dozen exception types without a common base
-        raise AvceError(f"{path} is damaged or no ONNX file ({type(error).__name__}).") from error
+        raise AvceError(f"{path} is damaged or not an ONNX file ({type(error).__name__}).") from error
     specification = Specification.from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
 
     def predict(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
