@@ -74,7 +74,14 @@ class CsvDataModule(FileDataModule):
     def read(self) -> Reading:
         """Reads the lists, training first."""
         problems: list[Finding] = []
-        tables = [self._read_list(split, path, problems) for split, path in self.lists().items()]
+        tables, errors = [], []
+        for split, path in self.lists().items():
+            try:
+                tables.append(self._read_list(split, path, problems))
+            except AvceError as error:  # all lists are read, so that all faults are known at once
+                errors.append(str(error))
+        if errors:
+            raise AvceError("\n".join(errors))
         return Reading(FaceIndex.build(pd.concat(tables, ignore_index=True), protocol="csv"), problems)
 
     def lists(self) -> dict[str, Path]:

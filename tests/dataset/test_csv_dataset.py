@@ -231,6 +231,32 @@ def test_complains_about_a_line(root: Path, line: str, words: str) -> None:
     assert words in complaint(root)
 
 
+def test_faults_of_labels_and_images_come_in_one_round(root: Path) -> None:
+    for name in ("training_list.csv", "validation_list.csv"):
+        lines = (root / name).read_text().splitlines()
+        (root / name).write_text("\n".join([*lines[:1], lines[1].rpartition(",")[0] + ",calm", *lines[2:]]))
+    damage(root)
+    text = complaint(root)
+    assert "training_list.csv: Line 2: arousal 'calm'" in text
+    assert "validation_list.csv: Line 2: arousal 'calm'" in text
+    assert "dataset.on_bad_label=skip" in text
+    assert "images cannot be used either:" in text
+    assert ": empty" in text
+    (root / "training_list.csv").write_text("path,valence\n")
+    (root / "validation_list.csv").write_text("")
+    assert complaint(root).count("\n") == 1
+
+
+def test_bad_labels_are_skipped_on_request_and_on_record(root: Path) -> None:
+    table = pd.read_csv(root / "training_list.csv")
+    edit(root, valence=["7", "-2", "?", "9", *table["valence"][4:]])
+    data = module(root, on_bad_label="skip")
+    assert data.describe()["rows"]["train"] == 8
+    assert data.describe()["dropped"] == {"wrong label: bad_label": 1, "wrong label: label_out_of_range": 3}
+    assert module(root, on_bad_label="skip").describe() == data.describe(), "from the cache"
+    assert "Line 2: valence '7'" in complaint(root)
+
+
 def damage(root: Path) -> dict[str, str]:
     """Breaks training images in every way; path -> what is wrong with it."""
     paths = pd.read_csv(root / "training_list.csv")["subDirectory_filePath"].tolist()

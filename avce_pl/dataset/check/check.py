@@ -52,7 +52,8 @@ class CheckUp:
               arousal) and `expressions` (where they have any), for all rows, for those that `stride` and
               `frames_per_video` leave, and for each sampler;
             - `counts`: ``fault`` and ``note``: kind of finding -> number;
-            - `findings`: list of `fault`, `kind`, `where` and `detail`, faults first, at most `MOST_LISTED` of a kind.
+            - `findings`: list of `fault`, `kind`, `where`, `detail` and `rows` (how many it is
+              about), faults first, at most `MOST_LISTED` of a kind.
         samples: Faces to look at.
     """
 

@@ -30,9 +30,11 @@ class Finding:
         kind: A fixed name, such as "label_rows".
         where: File, folder or video, relative to the root.
         detail: A sentence.
+        rows: Number of rows of labels that it is about, where it is about rows.
     """
 
     fault: bool
     kind: str
     where: str
     detail: str
+    rows: int = 1

@@ -117,7 +117,7 @@ class Table:
         cell = f"{cell[:40]}..." if len(cell) > 60 else cell
         more = f" The same goes for {unit} {enumerate_names(map(str, others))}." if others else ""
         text = f"{unit.capitalize()} {first}: {self.names[column]} {cell!r} {complaint}{more}"
-        self.problems.append(Finding(True, kind, self.where, text))
+        self.problems.append(Finding(True, kind, self.where, text, int(wrong.sum())))
 
     def place(self, row: int) -> str:
         """Where a row is, for a message."""

@@ -41,6 +41,7 @@ class FileOptions(FaceOptions, total=False):
     """The options that all data sets of image files share; see `FileDataModule`."""
 
     on_bad_image: Literal["error", "skip"]
+    on_bad_label: Literal["error", "skip"]
     cache_images: bool
     margin: Annotated[float, Field(ge=0)]
 
@@ -62,6 +63,8 @@ class FileDataModule(FaceDataModule):
         protocol: Name of one of the reader's `protocols`.
         on_bad_image: What to do about missing and broken images: "error" stops before training and lists them;
             "skip" trains without them and records their number.
+        on_bad_label: The same for labels that cannot be read or are out of range; of a video, its whole sequence is
+            skipped.
         cache_images: Keep all images decoded and resized in the cache: `resize_size`^2 * 3 bytes each, shared by all
             runs and made again when labels or images change; useful where decoding takes longer than the network.
         margin: Share by which the crop exceeds a face's box, where the data set has boxes.
@@ -80,6 +83,7 @@ class FileDataModule(FaceDataModule):
         root: str | None,
         protocol: str,
         on_bad_image: Literal["error", "skip"] = "error",
+        on_bad_label: Literal["error", "skip"] = "error",
         cache_images: bool = False,
         margin: Annotated[float, Field(ge=0)] = 0.0,
         stride: Positive = 1,
@@ -96,6 +100,7 @@ class FileDataModule(FaceDataModule):
         self.stride = stride
         self.frames_per_video = frames_per_video
         self.on_bad_image = on_bad_image
+        self.on_bad_label = on_bad_label
         self.cache_images = cache_images
         self._bad_images: dict[str, int] = {}
 
@@ -255,7 +260,8 @@ class FileDataModule(FaceDataModule):
     @property
     def _index_folder(self) -> Path:
         files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self.annotations()]
-        key = digest(type(self).__name__, str(self.root.resolve()), self.protocol, self.settings(), files)
+        kind = type(self).__name__
+        key = digest(kind, str(self.root.resolve()), self.protocol, self.settings(), self.on_bad_label, files)
         return self.cache_dir / f"index-{key}"
 
     def notes(self, index: FaceIndex, faults: NDArray[np.str_]) -> list[Finding]:
@@ -271,7 +277,15 @@ class FileDataModule(FaceDataModule):
         return [*label_notes(index.table), *narrow_pictures(files, rows.tolist())]
 
     def _build_index(self, folder: Path) -> None:
-        index, faults, _ = self.examined(self.read_all())
+        reading = self.read()
+        index, faults, _ = self.examined(reading.index)
+        if reading.problems and self.on_bad_label == "error":
+            listed = zip(index.table["path"], faults.tolist(), strict=True)
+            raise wrong_labels(self.root, reading.problems, [f"{path}: {fault}" for path, fault in listed if fault])
+        skipped = Counter[str]()
+        for problem in reading.problems:
+            skipped[f"wrong label: {problem.kind}"] += problem.rows
+        index = replace(index, dropped={**index.dropped, **skipped})
         for note in self.notes(index, faults):
             log.warning("%s: %s", self.root, note.detail)
         index.save(folder)

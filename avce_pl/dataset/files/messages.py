@@ -9,11 +9,19 @@ from avce_pl.errors import AvceError
 _LISTED = 20
 
 
-def wrong_labels(root: Path, problems: Sequence[Finding]) -> AvceError:
-    """The error that labels are wrong."""
+def wrong_labels(root: Path, problems: Sequence[Finding], images: Sequence[str] = ()) -> AvceError:
+    """The error that labels are wrong.
+
+    Args:
+        root: Folder of the data set.
+        problems: What is wrong with the labels.
+        images: Path and fault of each image that cannot be used, so that all faults are known at once.
+    """
     lines = _first([f"{problem.where}: {problem.detail}" for problem in problems])
+    more = f"\n{len(images)} images cannot be used either:\n{_first(images)}" if images else ""
     return AvceError(
-        f"The labels in {root} are not what they should be:\n{lines}\nFix or remove these files, or unpack them again."
+        f"The labels in {root} are not what they should be:\n{lines}\nFix or remove these files, unpack them again, or "
+        f"train without these rows: dataset.on_bad_label=skip.{more}"
     )
 
 
