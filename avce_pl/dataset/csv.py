@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from avce_pl.dataset.core.index import FaceIndex
+from avce_pl.dataset.core.expressions import Codes, to_codes
+from avce_pl.dataset.core.index import EXPRESSION_NAMES, LABELS, FaceIndex
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
-from avce_pl.dataset.files.csv_table import LIST_SUFFIXES, PARQUET, Table
+from avce_pl.dataset.files.csv_table import LIST_SUFFIXES, PARQUET, Table, read_header
 from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions
 from avce_pl.dataset.files.other_names import other_names
 from avce_pl.dataset.files.reading import Reading
 from avce_pl.dataset.files.text import WINDOWS, find_encoding
 from avce_pl.errors import AvceError
+from avce_pl.utils.text import enumerate_names
 
 _LISTS = {
     "train": ("training_list", "training"),
@@ -27,6 +29,9 @@ COLUMNS = {
     "valence": ("valence",),
     "arousal": ("arousal",),
 }
+_EXPRESSION = ("expression", "emotion", "label", "class")
+_EXTRA = {"expression": _EXPRESSION, "subject": ("subject",), "video": ("video",)}
+"""Columns that are read where they exist."""
 
 
 class CsvDataModule(FileDataModule):
@@ -35,31 +40,42 @@ class CsvDataModule(FileDataModule):
     The lists may also end in ``.tsv`` (cells separated by tabs) or ``.parquet``; see `read_cells`.
 
     A list names its columns in the first line, in any order: the image (``subDirectory_filePath``,
-    ``filePath``, ``path`` or ``image``), ``valence`` and ``arousal``; others are ignored. Images lie relative
+    ``filePath``, ``path`` or ``image``), ``valence`` and ``arousal``, or ``expression`` under the protocols of
+    expressions; ``expression``, ``subject`` and ``video`` are read where they exist. Images lie relative
     to the root, or to ``train/``, ``val/`` and ``test/`` in it. Without a ``test_list.csv`` or ``test.csv``
     the validation images are also the test images, although the best epoch was chosen on them; `describe` says so.
 
     Args:
         root: Folder of the lists.
-        protocol: There is one: the lists' own splits.
+        protocol: See `protocols`; the splits are the lists' own.
         scale: Half the width of the labels' scale: 1 for labels in [-1, 1], 10 for [-10, 10], 4 for 1 to 9.
         centre: Its neutral value, 5 for 1 to 9: a label is (value - centre) / scale.
+        codes: Whose numbers the column ``expression`` holds, where it does not hold names; see `to_codes`.
         options: See `FileDataModule`.
     """
 
-    protocols: ClassVar[Mapping[str, Protocol]] = {"csv": Protocol("the lists' own splits")}
+    protocols: ClassVar[Mapping[str, Protocol]] = {
+        "csv": Protocol("the lists' own splits"),
+        "csv_8": Protocol("the lists' own splits; 8 expressions"),
+        "csv_7": Protocol("the lists' own splits; 7 expressions, without Contempt"),
+    }
 
     def __init__(
         self,
         root: str | None,
-        protocol: Literal["csv"] = "csv",
+        protocol: Literal["csv", "csv_8", "csv_7"] = "csv",
         scale: Annotated[float, Field(gt=0)] = 1.0,
         centre: float = 0.0,
+        codes: Codes = "affectnet",
         **options: Unpack[FileOptions],
     ) -> None:
         super().__init__(root, protocol, **options)
         self.scale = scale
         self.centre = centre
+        self.codes = codes
+        if protocol != "csv":
+            self.task = "expression"
+            self.classes = 8 if protocol == "csv_8" else 7
 
     def annotations(self) -> list[Path]:
         """The lists that exist, training first."""
@@ -68,8 +84,8 @@ class CsvDataModule(FileDataModule):
         return list(self.lists().values())
 
     def settings(self) -> dict[str, Any]:
-        """`scale` and `centre`."""
-        return {"scale": self.scale, "centre": self.centre}
+        """`scale`, `centre` and `codes`."""
+        return {"scale": self.scale, "centre": self.centre, "codes": self.codes}
 
     def read(self) -> Reading:
         """Reads the lists, training first."""
@@ -82,7 +98,7 @@ class CsvDataModule(FileDataModule):
                 errors.append(str(error))
         if errors:
             raise AvceError("\n".join(errors))
-        return Reading(FaceIndex.build(pd.concat(tables, ignore_index=True), protocol="csv"), problems)
+        return Reading(FaceIndex.build(pd.concat(tables, ignore_index=True), self.protocol), problems)
 
     def lists(self) -> dict[str, Path]:
         """The lists by split, training first."""
@@ -107,10 +123,32 @@ class CsvDataModule(FileDataModule):
         return (self.root / name).is_file()
 
     def _read_list(self, split: str, path: Path, problems: list[Finding]) -> pd.DataFrame:
-        table = Table(self.root, path, COLUMNS)
+        keys = {name.strip().lower() for name in read_header(path)}
+        columns = {name: names for name, names in _EXTRA.items() if keys.intersection(names)}
+        if self.task == "expression":
+            columns |= {"path": COLUMNS["path"], "expression": _EXPRESSION}
+        elif "expression" in columns and not keys.intersection(LABELS):
+            raise AvceError(
+                f"{path} has expressions and neither valence nor arousal. Set dataset.protocol=csv_7 or csv_8 to train "
+                "on expressions."
+            )
+        else:
+            columns |= COLUMNS
+        table = Table(self.root, path, columns)
         images = table.paths()
-        labels = {}
-        for column in ("valence", "arousal"):
+        labels: dict[str, Any] = {name: table.rows.get(name, "") for name in ("subject", "video")}
+        labels["expression"] = -1
+        if "expression" in columns:
+            labels["expression"] = to_codes(table.rows["expression"], self.codes)
+        if self.task == "expression":
+            wrong = ~pd.Series(labels["expression"]).between(0, self.classes - 1)
+            text = (
+                f"is not one of the {self.classes} expressions, by name or by {self.codes}'s number: "
+                f"{enumerate_names(EXPRESSION_NAMES[: self.classes])}."
+            )
+            table.refuse(wrong, "bad_label", "expression", text)
+            labels |= dict.fromkeys(LABELS, np.nan)
+        for column in LABELS if self.task == "valence_arousal" else ():
             number = pd.Series(table.numbers(column))
             wrong = (number - self.centre).abs() > self.scale
             if wrong.any():

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, Unpack
 import numpy as np
 import pandas as pd
 
+from avce_pl.dataset.core.expressions import NUMBERS
 from avce_pl.dataset.core.index import OUTSIDE_ROOT, FaceIndex
 from avce_pl.dataset.core.split_protocol import Finding, Protocol
 from avce_pl.dataset.files.datamodule import FileDataModule, FileOptions
@@ -17,7 +18,7 @@ from avce_pl.dataset.files.reading import Reading
 from avce_pl.dataset.files.text import read_lines
 from avce_pl.errors import AvceError
 
-CODES = {1: 3, 2: 4, 3: 5, 4: 1, 5: 2, 6: 6, 7: 0}
+CODES = NUMBERS["raf_db"]
 """RAF-DB's labels (1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger, 7 neutral) -> AffectNet's codes."""
 
 _LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # the first is the real one's spelling

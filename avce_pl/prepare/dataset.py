@@ -82,7 +82,7 @@ def _layouts() -> str:
 
 def _prepare_lists(reader: "CsvDataModule", out: Path, settings: PrepareSettings, jobs: int) -> Prepared:
     """Prepares the images of CSV lists, in portions instead of videos, and writes the lists again."""
-    from avce_pl.dataset.csv import COLUMNS as NAMES
+    from avce_pl.dataset.csv import COLUMNS
 
     table = reader.read_all().table
     portions: dict[str, list[VideoSource]] = {}
@@ -94,7 +94,7 @@ def _prepare_lists(reader: "CsvDataModule", out: Path, settings: PrepareSettings
         ]
     prepared = prepare([source for part in portions.values() for source in part], out, settings, jobs, follow=False)
     for split, path in reader.lists().items():
-        listed = Table(reader.root, path, NAMES)
+        listed = Table(reader.root, path, {"path": COLUMNS["path"]})
         cells = read_cells(path).iloc[listed.lines - listed.first_line]
         crops = []
         for source in portions[split]:

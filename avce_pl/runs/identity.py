@@ -37,7 +37,12 @@ _NOT_THE_RESULT = (
 """Keys that say where and how a run happens, not what its result is."""
 
 
-_IMPLIED = {"method.supervised": "released", "dataset.centre": 0.0, "dataset.on_bad_label": "error"}
+_IMPLIED = {
+    "method.supervised": "released",
+    "dataset.centre": 0.0,
+    "dataset.codes": "affectnet",
+    "dataset.on_bad_label": "error",
+}
 """Settings that version 0.1 did not have, with the value that it computed with: they do not change an identity."""
 
 

@@ -164,6 +164,35 @@ def test_pictures_of_12_bits_in_16_are_noted(root: Path, caplog: pytest.LogCaptu
     assert "18 of 18 pictures that were looked at use less than a quarter" in record.getMessage()
 
 
+@pytest.mark.parametrize(
+    ("codes", "cells"),
+    [
+        ("affectnet", ["Neutral", "happiness", "ANGRY", "3"]),
+        ("raf_db", ["7", "4", "6", "1"]),
+        ("fer2013", ["6", "3", "0", "5"]),
+    ],
+)
+def test_expressions_are_read_by_name_and_by_number(root: Path, codes: str, cells: list[str]) -> None:
+    for name in ("training_list.csv", "validation_list.csv"):
+        table = pd.read_csv(root / name)[["subDirectory_filePath"]]
+        table.assign(Label=(cells * 3)[: len(table)], subject="a b").to_csv(root / name, index=False)
+    data = module(root, protocol="csv_7", codes=codes)
+    assert data.index["expression"].tolist()[:4] == [0, 1, 6, 3]
+    assert data.index["subject"].unique().tolist() == ["a b"]
+    assert data.class_names[:2] == ("Neutral", "Happy")
+    assert "Set dataset.protocol=csv_7 or csv_8" in complaint(root)
+    edit(root, Label="bored")
+    assert "Line 2: Label 'bored' is not one of the 7 expressions" in complaint(root, protocol="csv_7", codes=codes)
+
+
+def test_expressions_beside_valence_and_arousal_are_kept(root: Path) -> None:
+    edit(root, expression=["sad", "?", *["Happy"] * 10], video="clip")
+    data = module(root, sampler="balanced_expressions")
+    assert data.class_names == ()
+    assert data.index["expression"].tolist()[:3] == [2, -1, 1]
+    assert data.index["video"].tolist()[:12] == ["clip"] * 12
+
+
 def test_complains_about_the_folder(root: Path) -> None:
     with pytest.raises(AvceError, match="root=FOLDER"):
         CsvDataModule(None)
