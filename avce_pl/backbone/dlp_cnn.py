@@ -22,7 +22,7 @@ class DLPCNN(Backbone):
     Args:
         map_size: cells a side that FC 2000 sees.
         latent_norm: whether z is normalised over the batch before its ReLU, see `avce_pl.backbone.base.latent_layers`.
-        initialisation: initial weights of a training from scratch.
+        initialisation: initial weights of a training from scratch; procedural faces are learnt faster from ``torch``.
     """
 
     batch_size = 64
@@ -34,7 +34,7 @@ class DLPCNN(Backbone):
         self,
         map_size: Annotated[int, Field(gt=0)] = 8,
         latent_norm: LatentNorm = None,
-        initialisation: Initialisation = "data",
+        initialisation: Initialisation = "torch",
     ) -> None:
         super().__init__()
         self.initialisation = initialisation
