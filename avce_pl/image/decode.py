@@ -33,7 +33,9 @@ def decode(data: NDArray[np.uint8]) -> Pixels | None:
         image = _with_pillow(data)
         return _with_opencv(data) if image is None else image
     image = _with_opencv(data)
-    return _with_pillow(data) if image is None else image
+    if image is None and not head.startswith((b"\x89PNG", b"\xff\xd8")):  # Pillow would read some that were cut
+        image = _with_pillow(data)
+    return image
 
 
 def is_cut_jpeg(data: bytes) -> bool:
