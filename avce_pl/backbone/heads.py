@@ -1,7 +1,12 @@
 """The three heads: regressor R, projection head H, discriminative head V (supplement, section 1)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from avce_pl.backbone.base import Backbone
 
 
 class Regressor(nn.Sequential):
@@ -23,6 +28,11 @@ class Regressor(nn.Sequential):
             super().__init__(nn.Linear(latent_dim, outputs))
         else:
             super().__init__(nn.Dropout(dropout), *_two_layers(latent_dim, hidden, outputs, batch_norm))
+
+
+def regressor_of(backbone: Backbone, section: Mapping[str, Any]) -> Regressor:
+    """The regressor of valence and arousal behind a backbone, as the section of the configuration for a method says."""
+    return Regressor(backbone.latent_dim, hidden=backbone.regressor_hidden, batch_norm=section.get("batch_norm", True))
 
 
 class ProjectionHead(nn.Module):

@@ -9,13 +9,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from avce_pl.backbone.base import Backbone
-from avce_pl.backbone.heads import Regressor
+from avce_pl.backbone.heads import Regressor, regressor_of
 from avce_pl.backbone.weights import read_state_dict
 from avce_pl.config.instantiate import build, target_class, without_weights
 from avce_pl.dataset.core.augmentation import normalise
 from avce_pl.errors import AvceError
-from avce_pl.method.base import Method
 from avce_pl.runs.folder import RunFolder
+
+_AS_THEY_ARE = (
+    *("avce_pl.method.avce.AVCE", "avce_pl.method.released.ReleasedAVCE"),
+    *("avce_pl.method.baseline.Baseline", "avce_pl.method.dlp.DLP"),
+)
+"""Methods that change no backbone, whose class need not be imported: Lightning takes a second."""
 
 
 class InferenceNetwork(nn.Module):
@@ -84,9 +89,16 @@ def load_predictor(run: RunFolder) -> Callable[[NDArray[np.uint8]], NDArray[np.f
 def build_network(config: Mapping[str, Any]) -> InferenceNetwork:
     """The networks of a configuration for valence and arousal, without memory for their weights (device ``meta``)."""
     dataset, method = config["dataset"], config["method"]
-    trained_by = cast(type[Method], target_class(method, "method")) if "_target_" in method else Method
     with torch.device("meta"):  # nor random numbers: the weights come from a checkpoint
         section, side = without_weights(config["backbone"]), dataset["image_size"]
         backbone = cast(Backbone, build(section, "backbone", image_size=side))
-        regressor = trained_by.inference_regressor(backbone, method)
+        regressor = _build_regressor(backbone, method)
     return InferenceNetwork(backbone, regressor, side)
+
+
+def _build_regressor(backbone: Backbone, method: Mapping[str, Any]) -> Regressor:
+    """The regressor as the method trains it; a method that changes the backbone changes it here too."""
+    if method.get("_target_") in _AS_THEY_ARE or "_target_" not in method:
+        return regressor_of(backbone, method)
+    regressor: Regressor = target_class(method, "method").inference_regressor(backbone, method)
+    return regressor

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from avce_pl.backbone.base import Backbone
-from avce_pl.backbone.heads import Regressor
+from avce_pl.backbone.heads import Regressor, regressor_of
 from avce_pl.backbone.initialisation import initialise_from_data
 from avce_pl.backbone.whole_batch import share_batches
 from avce_pl.errors import AvceError
@@ -66,9 +66,7 @@ class Method(pl.LightningModule):
             backbone: as the configuration describes it.
             section: the method's section of the configuration.
         """
-        return Regressor(
-            backbone.latent_dim, hidden=backbone.regressor_hidden, batch_norm=section.get("batch_norm", True)
-        )
+        return regressor_of(backbone, section)
 
     def forward(self, image: Tensor) -> Tensor:
         """Predicts valence and arousal (N, 2), or logits (N, classes), from images (N, 3, H, W)."""
